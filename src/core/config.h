@@ -1,0 +1,99 @@
+/*
+ * config - every option of the program, in ONE table (config.c): name, type, default, environment names, help.
+ *
+ * Precedence: default < file < environment < command line. Each option `x_y` is `x_y = value` in the file,
+ * FUNCTIONS_ADMIN_X_Y in the environment (and the names that Supabase's own .env uses, where it has one), and --x-y on
+ * the command line, save secrets, which never stand in process arguments. An option marked secret or key also has the
+ * form `x_y_file` / X_Y_FILE: the path of a file that holds the value (container secrets); one trailing newline is
+ * dropped.
+ *
+ * A struct config owns its strings until config_free(). It is read-only once loaded; a reload makes a new one.
+ */
+#ifndef FA_CORE_CONFIG_H
+#define FA_CORE_CONFIG_H
+
+#include "core/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct config {
+	/* The service */
+	char *listen;            /* unix:PATH, HOST:PORT or fd:N */
+	int64_t listen_mode;     /* mode of the unix socket, octal */
+	int64_t workers;         /* threads that answer requests */
+	int64_t request_timeout; /* ms: the longest that a request waits for the database or the runtime */
+	char *pid_file;
+	char *base_path; /* stripped from request paths when present */
+	char *trusted_proxies;
+
+	/* The database */
+	char *database_url;
+	char *postgres_host;
+	int64_t postgres_port;
+	char *postgres_db;
+	char *postgres_user;
+	char *postgres_password;
+	int64_t db_connect_timeout; /* seconds */
+
+	/* The project */
+	char *project_ref;
+	char *project_name;
+	char *organization;
+	char *region;
+	char *public_url;
+	char *functions_dir;
+	char *spool_dir;
+	int64_t functions_mode; /* mode of directories that the runtime reads, octal */
+
+	/* Keys */
+	char *jwt_secret;
+	char *jwks;
+	char *anon_key;
+	char *service_role_key;
+	char *publishable_key;
+	char *secret_key;
+	char *master_key; /* 64 hexadecimal digits */
+
+	/* The runtime */
+	char *runtime_url;
+	char *runtime_token;
+	bool boot_check;
+	int64_t boot_timeout; /* ms */
+
+	/* Limits */
+	int64_t max_file_bytes;
+	int64_t max_upload_bytes;
+	int64_t max_files;
+	int64_t max_path_bytes;
+	int64_t max_json_bytes;
+	int64_t max_eszip_bytes; /* after decompression */
+	int64_t max_disk_releases;
+
+	/* Logs */
+	char *log_level;
+	char *log_format;
+};
+
+/*
+ * Reads defaults, the file (path NULL: $FUNCTIONS_ADMIN_CONFIG, else /etc/functions-admin/functions-admin.conf if it
+ * exists), the environment and the flags in argv[1..argc-1]; words that are no flags, and flags in `own` (a
+ * NULL-terminated list of the command's own, such as "--json"; one that ends in '=' takes a value), stay in argv, in
+ * order, and *argc is what is left. On a wrong value the error names the option, what is wrong, and a hint.
+ */
+MUST_CHECK bool config_load(struct config **out, int *argc, char **argv, const char *const *own, struct err *e);
+
+/* What `serve` needs beyond well-formed values: a database, a project, keys. The error names the first that is missing.
+ */
+MUST_CHECK bool config_check_serve(const struct config *c, struct err *e);
+
+/* One line an option, for --help; `name = default  help`. */
+void config_print_help(FILE *out);
+
+/* The options and their values, secrets as "(set)" or "(not set)". */
+void config_print(const struct config *c, FILE *out);
+
+void config_free(struct config *c);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * request - one HTTP request as the layers above see it, whoever delivers it (FastCGI, or a test).
+ *
+ * All strings live as long as the request's arena. The body is read once, in order, through request_read().
+ */
+#ifndef FA_HTTP_REQUEST_H
+#define FA_HTTP_REQUEST_H
+
+#include "core/arena.h"
+#include "core/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct request;
+
+/* Where a request comes from: the FastCGI connection, or a test. */
+struct request_source {
+	/* The value of a CGI variable (RFC 3875), such as HTTP_ACCEPT; NULL where it is not set. */
+	const char *(*param)(void *ctx, const char *name);
+	/* Up to len bytes of the body; 0 at its end, -1 when the peer went away. */
+	ssize_t (*read)(void *ctx, void *out, size_t len);
+	void *ctx;
+};
+
+struct query_pair {
+	const char *name;
+	const char *value;
+};
+
+struct request {
+	struct arena *arena;
+	struct request_source source;
+	const char *method;
+	const char *path; /* raw, as sent, without query and without the configured base path; starts with '/' */
+	const char *content_type; /* "" where absent */
+	int64_t content_length;   /* -1 where absent */
+	int64_t body_read;        /* bytes handed out so far */
+	char id[64];              /* X-Request-Id: the gateway's if it is well-formed, else a new one */
+	const char *address;      /* REMOTE_ADDR, or what a trusted proxy says */
+	struct query_pair *query; /* decoded */
+	size_t query_count;
+};
+
+/*
+ * Fills *r from the source. Refused (ERR_MALFORMED): no method, a path without leading '/', bad escapes in the query, a
+ * query name given twice, more than 64 pairs, a Content-Length that is not a number.
+ */
+MUST_CHECK bool request_init(struct request *r, struct arena *a, const struct request_source *source,
+			     const char *base_path, struct err *e);
+
+/* The value of header `name` ("If-Match"), or NULL. */
+const char *request_header(const struct request *r, const char *name);
+
+/* The value of a query parameter, or NULL. */
+const char *request_query(const struct request *r, const char *name);
+
+/*
+ * The next bytes of the body; 0 at its end. ERR_MALFORMED when the body ends before Content-Length (RFC 9112, 8), so a
+ * truncated upload is never taken for a whole one; *n is -1 then and false is returned.
+ */
+MUST_CHECK bool request_read(struct request *r, void *out, size_t len, size_t *n, struct err *e);
+
+/* The whole body, at most max bytes (ERR_TOO_LARGE beyond), NUL-terminated in the arena. */
+MUST_CHECK bool request_body(struct request *r, size_t max, char **out, size_t *len, struct err *e);
+
+/* True when the media type (without parameters, RFC 9110, 8.3.1) of content_type is `type`; case-insensitive. */
+bool request_is_type(const char *content_type, const char *type);
+
+#endif

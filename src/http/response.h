@@ -1,0 +1,62 @@
+/*
+ * response - one HTTP answer, whoever carries it away.
+ *
+ * Handlers fill status, headers and body; or set `stream` and a content_length for bodies that are too large to hold.
+ * The transport writes it once the handler has returned, so that a failing handler can still change its mind.
+ */
+#ifndef FA_HTTP_RESPONSE_H
+#define FA_HTTP_RESPONSE_H
+
+#include "core/arena.h"
+#include "core/buf.h"
+#include "core/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RESPONSE_MAX_HEADERS 32
+#define RESPONSE_MAX_BODY ((size_t)256 * 1024 * 1024)
+
+struct response_writer {
+	/* False when the peer went away. */
+	bool (*write)(void *ctx, const void *data, size_t len);
+	void *ctx;
+};
+
+struct response_header {
+	const char *name;
+	const char *value;
+};
+
+struct response {
+	struct arena *arena;
+	int status;
+	struct response_header headers[RESPONSE_MAX_HEADERS];
+	size_t header_count;
+	struct buf body;
+	int64_t content_length; /* of a streamed body */
+	/* Writes a streamed body; false cuts the answer short, which the peer sees by Content-Length. */
+	bool (*stream)(void *ctx, const struct response_writer *w);
+	void *stream_ctx;
+};
+
+void response_init(struct response *r, struct arena *a);
+void response_free(struct response *r);
+
+/* Strings must live as long as the arena. A value with a CR, LF or NUL is dropped: no header can be split. */
+void response_header(struct response *r, const char *name, const char *value);
+
+/* Replaces the body by a JSON document; takes over the reference to `doc`. */
+MUST_CHECK bool response_json(struct response *r, int status, json_t *doc, struct err *e);
+
+/* Replaces everything by the error object of the API: {"message", "code", "request_id", "hint"?}. */
+void response_error(struct response *r, const struct err *e, const char *request_id);
+
+/* Sends status, headers and body, in CGI form (RFC 3875, 6.3: "Status: 200 OK"). */
+MUST_CHECK bool response_send(struct response *r, const struct response_writer *w, bool head_only);
+
+const char *response_reason(int status);
+
+#endif
