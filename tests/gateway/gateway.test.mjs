@@ -1,0 +1,160 @@
+// The development gateway against the table of what real Kongs answered, and what is the gateway's own.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { DASHBOARD, KEYS, ask, startEcho, startNginx, until } from './helpers.mjs';
+
+const { rows } = JSON.parse(fs.readFileSync(new URL('kong-answers.json', import.meta.url)));
+const names = {
+  '{service}': KEYS.SERVICE_ROLE_KEY, '{secret}': KEYS.SECRET_KEY, '{anon}': KEYS.ANON_KEY, '{publishable}': KEYS.PUBLISHABLE_KEY,
+  '{SERVICE}': KEYS.SERVICE_ROLE_KEY.toUpperCase(),
+};
+const fill = (text) => text.replace(/\{[a-zA-Z]+\}/g, (name) => names[name] ?? assert.fail(`unknown key ${name}`));
+const basic = `Basic ${Buffer.from(`${DASHBOARD.user}:${DASHBOARD.password}`).toString('base64')}`;
+
+const gateways = {};
+const stops = [];
+
+before(async () => {
+  for (const mode of ['anonymous', 'strict']) {
+    const nginx = await startNginx({ KEY_AUTH: mode });
+    gateways[mode] = { nginx, socket: `${nginx.dir}/gateway.sock` };
+    const admin = await startEcho(`${nginx.dir}/admin.sock`, 'admin');
+    const runtime = await startEcho(`${nginx.dir}/runtime.sock`, 'runtime');
+    stops.push(() => admin.stop(), () => runtime.stop(), () => nginx.stop());
+  }
+});
+after(async () => { for (const stop of stops) await stop(); });
+
+describe("Kong's answers", () => {
+  for (const row of rows) {
+    if (row.differs) {
+      test(`${row.id}: differs, and says why`, () => {
+        assert.ok(row.kong && row.differs.length > 20 && !row.send);
+      });
+      continue;
+    }
+    test(`${row.id}: ${row.kong}`, async () => {
+      const { send, expect } = row;
+      const headers = { ...(send.basic ? { authorization: basic } : {}) };
+      for (const [name, value] of Object.entries(send.headers ?? {})) headers[name] = fill(value);
+      let body = send.bytes ? Buffer.alloc(send.bytes) : undefined;
+      if (send.unfinished) body = (request) => { request.on('error', () => {}); request.flushHeaders(); };
+      const response = await ask(gateways[row.mode].socket, { method: send.method, path: fill(send.path), headers, body });
+      assert.equal(response.status, expect.status, response.text);
+      if (expect.message) assert.deepEqual(response.json, { message: expect.message });
+      if (expect.challenge) assert.match(response.headers['www-authenticate'], /^Key /);
+      if (expect.upstream) assert.equal(response.json.upstream, expect.upstream);
+      if (expect.target) assert.equal(response.json.target, fill(expect.target));
+      if (expect.bytes) assert.equal(response.json.bytes, expect.bytes);
+      for (const [name, value] of Object.entries(expect.seen ?? {})) {
+        assert.equal(response.json.headers[name], value === null ? undefined : fill(value), name);
+      }
+    });
+  }
+});
+
+describe('functions', () => {
+  const gateway = () => gateways.anonymous.socket;
+
+  test('need no key; Authorization, apikey and a preflight pass as they are', async () => {
+    const plain = await ask(gateway(), { path: '/functions/v1/hello' });
+    assert.equal(plain.json.upstream, 'runtime');
+    assert.equal(plain.headers['access-control-allow-origin'], '*', "the function's own CORS headers");
+    const keys = await ask(gateway(), { path: '/functions/v1/hello', headers: { authorization: 'Bearer user', apikey: KEYS.ANON_KEY } });
+    assert.equal(keys.json.headers.authorization, 'Bearer user');
+    assert.equal(keys.json.headers.apikey, KEYS.ANON_KEY);
+    const preflight = await ask(gateway(), { method: 'OPTIONS', path: '/functions/v1/hello', headers: { origin: 'http://app.test', 'access-control-request-method': 'POST' } });
+    assert.equal(preflight.json.method, 'OPTIONS');
+    assert.equal(preflight.json.upstream, 'runtime');
+  });
+
+  test('are called with any method and body', async () => {
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+      const response = await ask(gateway(), { method, path: '/functions/v1/hello', headers: { 'content-length': 7 }, body: 'payload' });
+      assert.equal(response.json.method, method);
+      assert.equal(response.json.body, 'payload');
+    }
+  });
+
+  test("the runtime's internal paths are closed, however they are written", async () => {
+    for (const target of ['/functions/v1/_internal', '/functions/v1/_internal/boot', '/functions/v1//_internal/boot', '/functions/v1/%5Finternal/boot',
+      '/functions/v1/%2F_internal/boot', '/functions/v1/hello/../_internal/boot', '/functions/v1/hello/%2e%2e/_internal/boot', '/functions/v1/./_internal/health',
+      '/functions/v1/hello/%2e%2e%2f_internal/health']) {
+      const response = await ask(gateway(), { method: 'POST', path: target });
+      assert.equal(response.status, 404, target);
+      assert.equal(response.json.code, 'not_found');
+    }
+  });
+
+  test('a caller cannot speak as the program does', async () => {
+    const response = await ask(gateway(), { path: '/functions/v1/hello', headers: { 'X-Functions-Admin-Token': 'guess', 'X-Functions-Admin-Boot': 'guess' } });
+    assert.deepEqual(response.json.raw.filter((name) => /functions-admin/i.test(name)), []);
+  });
+
+  test('the bare /functions/v1 is nothing', async () => {
+    assert.equal((await ask(gateway(), { path: '/functions/v1' })).status, 404);
+  });
+});
+
+describe("Studio's path", () => {
+  const gateway = () => gateways.anonymous.socket;
+
+  test('refuses a wrong login', async () => {
+    const wrong = `Basic ${Buffer.from(`${DASHBOARD.user}:wrong`).toString('base64')}`;
+    assert.equal((await ask(gateway(), { path: '/api/v1/projects/default/functions', headers: { authorization: wrong } })).status, 401);
+    assert.equal((await ask(gateway(), { path: '/api/v1/projects/default/functions', headers: { authorization: `Bearer ${KEYS.SERVICE_ROLE_KEY}` } })).status, 401);
+  });
+
+  test('is for reading: a write, which a page elsewhere could forge, is refused with the login too', async () => {
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+      const response = await ask(gateway(), { method, path: '/api/v1/projects/default/functions/hello', headers: { authorization: basic } });
+      assert.equal(response.status, 405, method);
+      assert.equal(response.json.code, 'method_not_allowed');
+    }
+  });
+
+  test('catches no other name', async () => {
+    assert.equal((await ask(gateway(), { path: '/api/v1/projects/default/functionsXYZ', headers: { authorization: basic } })).status, 404);
+    assert.equal((await ask(gateway(), { path: '/api/v1/projects/other/functions', headers: { authorization: basic } })).status, 404);
+  });
+});
+
+describe('everything else', () => {
+  test('is a short JSON 404', async () => {
+    for (const target of ['/', '/rest/v1/', '/metrics', '/v1/projects', '/project/default']) {
+      const response = await ask(gateways.anonymous.socket, { path: target });
+      assert.equal(response.status, 404, target);
+      assert.equal(response.json.code, 'not_found');
+      assert.equal(response.headers['x-request-id'], response.json.request_id);
+      assert.equal(response.headers.server, 'nginx');
+    }
+  });
+
+  test("a caller's request id goes through", async () => {
+    const response = await ask(gateways.anonymous.socket, { path: '/functions-admin/v1/projects', headers: { 'x-request-id': 'from-the-client-1' } });
+    assert.equal(response.json.headers['x-request-id'], 'from-the-client-1');
+  });
+
+  test('a program that is down is a JSON 502, and the log holds no key', async () => {
+    const nginx = await startNginx();
+    try {
+      const response = await ask(`${nginx.dir}/gateway.sock`, { path: `/functions-admin/v1/projects?apikey=${KEYS.SERVICE_ROLE_KEY}` });
+      assert.equal(response.status, 502);
+      assert.equal(response.json.code, 'bad_gateway');
+      const log = await until('it is logged', () => { const text = fs.readFileSync(`${nginx.dir}/gateway.access.log`, 'utf8'); return text.includes('502') && text; });
+      assert.equal((log + nginx.log()).includes(KEYS.SERVICE_ROLE_KEY), false, 'neither the access log nor the error log');
+    } finally { await nginx.stop(); }
+  });
+
+  test('keys that are not set admit nobody', async () => {
+    const nginx = await startNginx({ KEY_AUTH: 'strict', SERVICE_ROLE_KEY: '', SECRET_KEY: '', ANON_KEY: '', PUBLISHABLE_KEY: '' });
+    const admin = await startEcho(`${nginx.dir}/admin.sock`, 'admin');
+    try {
+      for (const headers of [{}, { apikey: '' }, { apikey: ' ' }]) {
+        assert.equal((await ask(`${nginx.dir}/gateway.sock`, { path: '/functions-admin/v1/projects', headers })).status, 401);
+      }
+      assert.equal((await ask(`${nginx.dir}/gateway.sock`, { path: '/functions-admin/v1/projects?apikey=' })).status, 401);
+    } finally { await admin.stop(); await nginx.stop(); }
+  });
+});
