@@ -2,12 +2,16 @@
  * config - every option of the program, in ONE table (config.c): name, type, default, environment names, help.
  *
  * Precedence: default < file < environment < command line. Each option `x_y` is `x_y = value` in the file,
- * FUNCTIONS_ADMIN_X_Y in the environment (and the names that Supabase's own .env uses, where it has one), and --x-y on
- * the command line, save secrets, which never stand in process arguments. An option marked secret or key also has the
- * form `x_y_file` / X_Y_FILE: the path of a file that holds the value (container secrets); one trailing newline is
- * dropped.
+ * FUNCTIONS_ADMIN_X_Y in the environment (and the name that Supabase's own .env uses, where it has one; our own name
+ * wins), and --x-y VALUE or --x-y=VALUE on the command line, save secrets, which never stand in process arguments.
+ * Options that are secret, or that have a name in Supabase's .env, also have the form `x_y_file` / X_Y_FILE /
+ * --x-y-file: the path of a file that holds the value (container secrets); one trailing newline is dropped.
  *
- * A struct config owns its strings until config_free(). It is read-only once loaded; a reload makes a new one.
+ * Lines of the file: `name = value`, empty lines, and comments (the first character is '#'). A value stands as it is,
+ * without quotes. An empty value in the environment counts as not set, since compose files pass unset names on so.
+ *
+ * A struct config owns its strings until config_free(); a string that is not set, or set to nothing, is NULL. It is
+ * read-only once loaded; a reload makes a new one.
  */
 #ifndef FA_CORE_CONFIG_H
 #define FA_CORE_CONFIG_H
@@ -77,22 +81,39 @@ struct config {
 };
 
 /*
- * Reads defaults, the file (path NULL: $FUNCTIONS_ADMIN_CONFIG, else /etc/functions-admin/functions-admin.conf if it
- * exists), the environment and the flags in argv[1..argc-1]; words that are no flags, and flags in `own` (a
- * NULL-terminated list of the command's own, such as "--json"; one that ends in '=' takes a value), stay in argv, in
- * order, and *argc is what is left. On a wrong value the error names the option, what is wrong, and a hint.
+ * Reads defaults, the file (--config PATH, else $FUNCTIONS_ADMIN_CONFIG, else functions-admin/functions-admin.conf in
+ * sysconfdir, /etc as packaged, if it exists), the environment and the flags in argv[1..argc-1]; words that are no
+ * flags, and flags in `own` (a NULL-terminated list of the command's own, such as "--json"; one that ends in '=' takes
+ * a value), stay in argv, in order, and *argc is what is left. On a wrong value the error names the option and where
+ * it was given, what is wrong, and a hint; the values of secrets stand in no message.
  */
 MUST_CHECK bool config_load(struct config **out, int *argc, char **argv, const char *const *own, struct err *e);
 
-/* What `serve` needs beyond well-formed values: a database, a project, keys. The error names the first that is missing.
+/*
+ * What `serve` needs beyond well-formed values: a project (project_ref has no default), a way into the database, the
+ * master key and a key that verifies JWTs. The error names the first that is missing.
  */
 MUST_CHECK bool config_check_serve(const struct config *c, struct err *e);
 
 /* One line an option, for --help; `name = default  help`. */
 void config_print_help(FILE *out);
 
-/* The options and their values, secrets as "(set)" or "(not set)". */
+/* The options and their values as in the file, secrets as "(set)"; "(not set)" where there is no value. */
 void config_print(const struct config *c, FILE *out);
+
+/* One option, for documentation; every string is static. */
+struct config_info {
+	const char *name;
+	const char *type;     /* "text", "whole number", "size", ... */
+	const char *fallback; /* the default, as it would be written; NULL for none */
+	const char *supabase; /* the name in Supabase's .env; NULL for none */
+	const char *help;     /* one sentence */
+	bool secret;          /* not accepted on the command line, never printed */
+	bool has_file_form;   /* x_y_file is accepted too */
+};
+
+/* The option at this place of the table; false past its end. */
+bool config_info_at(size_t index, struct config_info *out);
 
 void config_free(struct config *c);
 
