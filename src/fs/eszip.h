@@ -13,17 +13,20 @@
 #include <stdint.h>
 
 /*
- * Decompresses the uploaded body at in_fd (from its start) to out_fd, at most max_bytes, 64 KiB at a time, and checks
- * the archive's magic: "ESZIP2.0" to "ESZIP2.3", or 2.x revisions that the runtime knows. A body that starts with the
- * archive's magic itself (not compressed) is copied as it is. ERR_INVALID: neither, brotli that is broken or truncated,
- * trailing bytes, no eszip inside; ERR_TOO_LARGE: expands beyond max_bytes.
+ * Decompresses the uploaded body at in_fd (from its start) to out_fd (from where it stands), at most max_bytes, 64 KiB
+ * at a time, and checks the archive's magic: "ESZIP_V2" or "ESZIP2.1" to "ESZIP2.3", the revisions that the runtime
+ * reads. A body that starts with the archive's magic itself (not compressed) is copied as it is. ERR_INVALID: neither,
+ * brotli that is broken or truncated, trailing bytes, no eszip inside; ERR_TOO_LARGE: expands beyond max_bytes.
  */
 MUST_CHECK bool eszip_unpack(int in_fd, int out_fd, int64_t max_bytes, int64_t *size, struct err *e);
 
 /*
  * Reads the module table in the archive's header and checks that `entrypoint` (a specifier such as file:///…/index.ts)
- * is one of its modules; header and table are checked against the lengths and checksums that the archive states.
- * ERR_INVALID otherwise.
+ * is one of its modules that can run, redirects followed. The runtime's bundler names local modules by a relative path;
+ * one that is the end of a file:// entry point counts as that module. Options, table and npm section are checked
+ * against the lengths and the SHA-256 checksums that the archive states (other kinds of checksum by their length), and
+ * every module must lie inside the archive. ERR_INVALID otherwise; `entrypoint_not_found` where only the module is
+ * missing.
  */
 MUST_CHECK bool eszip_has_module(int fd, const char *entrypoint, struct err *e);
 

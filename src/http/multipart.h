@@ -4,10 +4,15 @@
  * Fed with pieces of any size, it calls back for each part's head, its bytes and its end; it holds at most one boundary
  * and one part head. Nothing is buffered beyond that, so memory does not grow with the upload.
  *
- * Refused (ERR_MALFORMED, unless said otherwise): boundary absent, empty, over 70 characters or with characters that
- * RFC 2046 does not allow; text where a boundary must stand; a part without Content-Disposition: form-data or without a
- * name; a name or file name with NUL, control characters or invalid UTF-8; more than max_parts parts, a part head over
- * 16 KiB or over 32 lines (ERR_TOO_LARGE); a body that ends before its closing boundary.
+ * A CR LF before the first boundary is let pass; any other preamble is refused, the epilogue ignored. In quoted names
+ * \" and %22 both stand for a quotation mark, as clients send either; file names are not otherwise decoded.
+ *
+ * Refused (ERR_MALFORMED, unless said otherwise): another media type (ERR_MEDIA_TYPE); boundary absent, given twice,
+ * empty, over 70 characters or with characters that RFC 2046 does not allow; text where a boundary must stand, or
+ * behind one; lines that end in LF alone; folded lines; a part without Content-Disposition: form-data, with two, or
+ * without a name; filename*; a Content-Transfer-Encoding that encodes; a name or file name with NUL, control characters
+ * or invalid UTF-8; more than max_parts parts, a part head over 16 KiB or over 32 lines (ERR_TOO_LARGE); a body that
+ * ends before its closing boundary.
  */
 #ifndef FA_HTTP_MULTIPART_H
 #define FA_HTTP_MULTIPART_H

@@ -45,7 +45,11 @@ struct request {
 
 /*
  * Fills *r from the source. Refused (ERR_MALFORMED): no method, a path without leading '/', bad escapes in the query, a
- * query name given twice, more than 64 pairs, a Content-Length that is not a number.
+ * query name given twice, more than 64 pairs, a Content-Length that is not a number. The id is set in any case, so that
+ * a refusal can be answered with it.
+ *
+ * Read from the CGI variables REQUEST_METHOD, REQUEST_URI (the path), QUERY_STRING (where it is not set, the query of
+ * REQUEST_URI), CONTENT_TYPE, CONTENT_LENGTH, REMOTE_ADDR and HTTP_X_REQUEST_ID.
  */
 MUST_CHECK bool request_init(struct request *r, struct arena *a, const struct request_source *source,
 			     const char *base_path, struct err *e);
@@ -58,7 +62,7 @@ const char *request_query(const struct request *r, const char *name);
 
 /*
  * The next bytes of the body; 0 at its end. ERR_MALFORMED when the body ends before Content-Length (RFC 9112, 8), so a
- * truncated upload is never taken for a whole one; *n is -1 then and false is returned.
+ * truncated upload is never taken for a whole one.
  */
 MUST_CHECK bool request_read(struct request *r, void *out, size_t len, size_t *n, struct err *e);
 

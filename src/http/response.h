@@ -45,16 +45,26 @@ struct response {
 void response_init(struct response *r, struct arena *a);
 void response_free(struct response *r);
 
-/* Strings must live as long as the arena. A value with a CR, LF or NUL is dropped: no header can be split. */
+/* Sets a header, in place of one of that name. Strings must live as long as the arena. A value with a CR or LF is
+ * dropped: no header can be split. So is what comes after RESPONSE_MAX_HEADERS. */
 void response_header(struct response *r, const char *name, const char *value);
 
-/* Replaces the body by a JSON document; takes over the reference to `doc`. */
+/* Replaces the body by a JSON document; takes over the reference to `doc`. A doc of NULL is ERR_NO_MEMORY, so that a
+ * call of json_pack() can stand in its place. */
 MUST_CHECK bool response_json(struct response *r, int status, json_t *doc, struct err *e);
 
-/* Replaces everything by the error object of the API: {"message", "code", "request_id", "hint"?}. */
+/*
+ * Replaces the answer by the error object of the API: {"message", "code", "request_id", "hint"?}. Of the headers only
+ * Allow, Retry-After, WWW-Authenticate and those that begin with "X-" stay. 401 and 503 get WWW-Authenticate and
+ * Retry-After where they have none.
+ */
 void response_error(struct response *r, const struct err *e, const char *request_id);
 
-/* Sends status, headers and body, in CGI form (RFC 3875, 6.3: "Status: 200 OK"). */
+/*
+ * Sends status, headers and body, in CGI form (RFC 3875, 6.3: "Status: 200 OK"), small answers in one write. Adds
+ * Content-Length (save for 204 and 304), and Cache-Control: no-store and X-Content-Type-Options: nosniff unless they
+ * are set. False when the peer went away, or when a stream wrote less or more than its content_length.
+ */
 MUST_CHECK bool response_send(struct response *r, const struct response_writer *w, bool head_only);
 
 const char *response_reason(int status);
