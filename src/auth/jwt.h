@@ -1,11 +1,15 @@
 /*
- * jwt - verifies JSON Web Tokens (RFC 7519, RFC 7515, RFC 8725) with the project's secrets and public keys, by libjwt.
+ * jwt - verifies JSON Web Tokens (RFC 7519, RFC 7515, RFC 8725) with the project's secrets and public keys: public
+ * keys by libjwt, HS256 by libsodium (jwt.c says why).
  *
  * The header chooses among OUR keys, never how a key is used: an HMAC secret verifies HS256 only, an EC P-256 key ES256
  * only, an RSA key (2048 bits or more) RS256 only; "none", embedded keys (jwk, jku, x5u, x5c) and crit are refused. A
  * verifier is immutable and may be shared by threads.
  *
- * Limits: a token of 8 KiB, a JWKS of 256 KiB with 64 keys.
+ * A token that names a key (kid) is tried with the keys of that name and with those that have none, such as the
+ * secrets; one that names none, with all keys for its algorithm.
+ *
+ * Limits: a token of 8 KiB, 16 secrets, a JWKS of 256 KiB with 64 keys.
  */
 #ifndef FA_AUTH_JWT_H
 #define FA_AUTH_JWT_H
@@ -21,7 +25,8 @@
 struct jwt_verifier;
 
 /*
- * secrets: NULL-terminated HS256 secrets, newest first (may be empty); jwks: the JSON of a JWK Set (RFC 7517) or NULL.
+ * secrets: NULL-terminated HS256 secrets, newest first (may be empty); jwks: the JSON of a JWK Set (RFC 7517),
+ * or its bare array of keys, or NULL.
  * Keys of a kind that we do not use are skipped; a document that is no JWK Set is ERR_CONFIG. "oct" keys in the set are
  * HS256 secrets.
  */
@@ -37,8 +42,8 @@ struct jwt_claims {
 
 /*
  * Verifies the signature, exp and nbf against `now` (seconds) and reads the claims into the arena. ERR_UNAUTHORIZED
- * with a message that says which check failed (never a part of the token): "malformed", "expired", "not valid yet",
- * "signature".
+ * with a message that says which check failed (never a part of the token) and the code token_malformed,
+ * token_signature, token_expired or token_not_yet_valid. exp and nbf count only once the signature is proved.
  */
 MUST_CHECK bool jwt_verify(const struct jwt_verifier *v, struct arena *a, const char *token, int64_t now,
 			   struct jwt_claims *out, struct err *e);
