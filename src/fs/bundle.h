@@ -1,0 +1,40 @@
+/*
+ * bundle - what may stand in an upload: names, paths, counts; and the digest over all of it.
+ *
+ * Pure rules, no files are touched.
+ */
+#ifndef FA_FS_BUNDLE_H
+#define FA_FS_BUNDLE_H
+
+#include "core/arena.h"
+#include "core/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BUNDLE_MAX_SLUG 128
+#define BUNDLE_MAX_NAME 256
+
+/* ^[A-Za-z][A-Za-z0-9_-]*$, at most 128 bytes, not reserved ("main"; what starts with '_' or '.' fails the pattern).
+ * ERR_INVALID. */
+MUST_CHECK bool bundle_check_slug(const char *slug, struct err *e);
+
+/* A display name: 1 to 256 bytes of UTF-8 without control characters. ERR_INVALID. */
+MUST_CHECK bool bundle_check_name(const char *name, struct err *e);
+
+/*
+ * A path of an uploaded file: relative, UTF-8, 1 to max_bytes, segments of 1 to 255 bytes that are neither "." nor
+ * "..", no backslash, no control character. ERR_INVALID; the message shows the path with what is unprintable escaped.
+ */
+MUST_CHECK bool bundle_check_path(const char *path, size_t max_bytes, struct err *e);
+
+/*
+ * Refuses (ERR_INVALID) a path that stands twice, and a file that is another file's directory. paths need not be
+ * sorted.
+ */
+MUST_CHECK bool bundle_check_tree(struct arena *a, const char *const *paths, size_t count, struct err *e);
+
+/* True when the list has this very path. */
+bool bundle_has_path(const char *const *paths, size_t count, const char *path);
+
+#endif

@@ -1,0 +1,649 @@
+#include "fs/folder.h"
+
+#include "core/crypto.h"
+#include "core/log.h"
+#include "core/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define RELEASES ".releases"
+#define PRIVATE ".functions-admin"
+#define STAGING "staging"
+
+struct folder {
+	char *path;
+	mode_t mode;
+	int root;
+	int releases;
+	int private;
+	int staging;
+	int lock;
+};
+
+/* A directory made for the upload, to be fsynced before it is published. */
+struct made_dir {
+	struct made_dir *next;
+	char path[];
+};
+
+struct staged_file {
+	struct staged_file *next;
+	char path[];
+};
+
+struct staging {
+	struct folder *folder;
+	char name[40];
+	int dir;
+	int file;
+	struct sha256 *sum;
+	int64_t size;
+	struct made_dir *dirs;
+	struct staged_file *files;
+	bool published;
+};
+
+static int open_dir(int at, const char *name)
+{
+	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Opens a directory, making it where it is missing. */
+static int make_dir(int at, const char *name, mode_t mode)
+{
+	if (mkdirat(at, name, mode) != 0 && errno != EEXIST)
+		return -1;
+	return open_dir(at, name);
+}
+
+/* Removes a whole tree below `at`, without following links. What is not there is no error. */
+static bool remove_tree(int at, const char *name)
+{
+	int fd = open_dir(at, name);
+	struct dirent *entry;
+	bool ok = true;
+	DIR *dir;
+
+	if (fd < 0) {
+		if (errno == ENOENT)
+			return true;
+		return (errno == ENOTDIR || errno == ELOOP) && unlinkat(at, name, 0) == 0;
+	}
+	dir = fdopendir(fd);
+	if (dir == NULL) {
+		(void)close(fd);
+		return false;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, ".."))
+			continue;
+		if (entry->d_type == DT_DIR ? !remove_tree(fd, entry->d_name)
+					    : unlinkat(fd, entry->d_name, 0) != 0 && !remove_tree(fd, entry->d_name))
+			ok = false;
+	}
+	(void)closedir(dir);
+	return unlinkat(at, name, AT_REMOVEDIR) == 0 && ok;
+}
+
+static void sweep_staging(struct folder *f)
+{
+	int fd = dup(f->staging);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, ".."))
+			continue;
+		if (!remove_tree(f->staging, entry->d_name))
+			log_warn("functions folder: %s/%s/%s/%s cannot be removed: %s", f->path, PRIVATE, STAGING,
+				 entry->d_name, strerror(errno));
+	}
+	(void)closedir(dir);
+}
+
+/* The lock is flock(2) on a file that names its holder; a killed process gives it up by itself. */
+static bool take_lock(struct folder *f, struct err *e)
+{
+	char holder[64] = "";
+	ssize_t n;
+
+	f->lock = openat(f->private, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (f->lock < 0)
+		return err_errno(e, errno, "Opening %s/%s/lock", f->path, PRIVATE);
+	if (flock(f->lock, LOCK_EX | LOCK_NB) != 0) {
+		n = read(f->lock, holder, sizeof holder - 1);
+		holder[n > 0 ? strcspn(holder, "\n") : 0] = '\0';
+		(void)err_set(e, ERR_CONFLICT, "folder_locked",
+			      "The functions folder %s is in use by another functions-admin (%s)", f->path,
+			      holder[0] != '\0' ? holder : "unknown process");
+		return err_hint(e, "Only one process may deploy to a folder. Stop the other one, or give this one its "
+				   "own functions_dir.");
+	}
+	n = snprintf(holder, sizeof holder, "pid %ld\n", (long)getpid());
+	if (ftruncate(f->lock, 0) != 0 || pwrite(f->lock, holder, (size_t)n, 0) != n)
+		return err_errno(e, errno, "Writing %s/%s/lock", f->path, PRIVATE);
+	return true;
+}
+
+bool folder_open(struct folder **out, const char *path, mode_t mode, struct err *e)
+{
+	struct folder *f = calloc(1, sizeof *f);
+
+	if (f == NULL)
+		return err_no_memory(e);
+	f->root = f->releases = f->private = f->staging = f->lock = -1;
+	f->mode = mode;
+	f->path = strdup(path);
+	if (f->path == NULL) {
+		(void)err_no_memory(e);
+		goto fail;
+	}
+	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->root < 0) {
+		(void)err_errno(e, errno, "Opening the functions folder %s", path);
+		(void)err_hint(e,
+			       "Make the directory, and make it writable for the user that functions-admin runs as.");
+		goto fail;
+	}
+	if ((f->releases = make_dir(f->root, RELEASES, mode)) < 0 ||
+	    (f->private = make_dir(f->root, PRIVATE, mode)) < 0 ||
+	    (f->staging = make_dir(f->private, STAGING, 0700)) < 0) {
+		(void)err_errno(e, errno, "Preparing the functions folder %s", path);
+		(void)err_hint(e, "It must be writable for the user that functions-admin runs as (uid %ld).",
+			       (long)geteuid());
+		goto fail;
+	}
+	if (!take_lock(f, e))
+		goto fail;
+	sweep_staging(f);
+	*out = f;
+	return true;
+fail:
+	folder_close(f);
+	return false;
+}
+
+void folder_close(struct folder *f)
+{
+	if (f == NULL)
+		return;
+	const int fds[] = {f->staging, f->private, f->releases, f->root, f->lock};
+
+	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	free(f->path);
+	free(f);
+}
+
+const char *folder_path(const struct folder *f)
+{
+	return f->path;
+}
+
+int64_t folder_free_bytes(const struct folder *f)
+{
+	struct statvfs s;
+
+	return fstatvfs(f->root, &s) == 0 ? (int64_t)s.f_bavail * (int64_t)s.f_frsize : -1;
+}
+
+/* Links and releases */
+
+char *folder_release_name(struct arena *a, int version, const uint8_t digest[32])
+{
+	char hex[13];
+
+	text_hex(digest, 6, hex);
+	return arena_printf(a, "%d-%s", version, hex);
+}
+
+/* The release that <slug> points to; "" for no link. False where something else is there. */
+static bool read_link(const struct folder *f, const char *slug, char *release, size_t size)
+{
+	char prefix[BUFSIZ];
+	char target[BUFSIZ];
+	ssize_t n = readlinkat(f->root, slug, target, sizeof target - 1);
+
+	release[0] = '\0';
+	if (n < 0)
+		return errno == ENOENT;
+	target[n] = '\0';
+	(void)snprintf(prefix, sizeof prefix, RELEASES "/%s/", slug);
+	if (!text_starts(target, prefix) || strchr(target + strlen(prefix), '/') != NULL)
+		return false;
+	(void)snprintf(release, size, "%s", target + strlen(prefix));
+	return true;
+}
+
+bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
+{
+	char release[256];
+
+	if (read_link(f, slug, release, sizeof release))
+		return true;
+	(void)err_set(e, ERR_CONFLICT, "not_managed",
+		      "\"%s\" is in the functions folder already, and functions-admin did not put it there", slug);
+	return err_hint(e, "Take it over with: functions-admin import. Or move it away. It was not touched.");
+}
+
+char *folder_active_release(const struct folder *f, struct arena *a, const char *slug)
+{
+	char release[256];
+
+	return read_link(f, slug, release, sizeof release) && release[0] != '\0' ? arena_strdup(a, release) : NULL;
+}
+
+bool folder_has_release(const struct folder *f, const char *slug, const char *release)
+{
+	int dir = open_dir(f->releases, slug);
+	struct stat st;
+	bool found;
+
+	if (dir < 0)
+		return false;
+	found = fstatat(dir, release, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	(void)close(dir);
+	return found;
+}
+
+bool folder_switch(struct folder *f, const char *slug, const char *release, struct err *e)
+{
+	char current[256];
+	char target[BUFSIZ];
+	char temporary[64];
+	char random[17];
+
+	if (!folder_check_slug(f, slug, e))
+		return false;
+	if (read_link(f, slug, current, sizeof current) && text_eq(current, release))
+		return true;
+	crypto_random_hex(random, 8);
+	(void)snprintf(temporary, sizeof temporary, "link-%s", random);
+	(void)snprintf(target, sizeof target, RELEASES "/%s/%s", slug, release);
+	if (symlinkat(target, f->staging, temporary) != 0)
+		return err_errno(e, errno, "Linking %s", slug);
+	if (renameat(f->staging, temporary, f->root, slug) != 0) {
+		(void)err_errno(e, errno, "Switching %s to its new release", slug);
+		(void)unlinkat(f->staging, temporary, 0);
+		return false;
+	}
+	return true;
+}
+
+bool folder_unlink(struct folder *f, const char *slug, struct err *e)
+{
+	char release[256];
+
+	if (!read_link(f, slug, release, sizeof release) || release[0] == '\0')
+		return true;
+	if (unlinkat(f->root, slug, 0) != 0 && errno != ENOENT)
+		return err_errno(e, errno, "Removing the link of %s", slug);
+	return true;
+}
+
+bool folder_sync(struct folder *f, struct err *e)
+{
+	return fsync(f->root) == 0 ? true : err_errno(e, errno, "Syncing the functions folder");
+}
+
+static bool in_list(const char *const *list, const char *name)
+{
+	for (; *list != NULL; list++)
+		if (text_eq(*list, name))
+			return true;
+	return false;
+}
+
+bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e)
+{
+	int fd = open_dir(f->releases, slug);
+	struct dirent *entry;
+	bool ok = true;
+	DIR *dir;
+
+	if (fd < 0)
+		return errno == ENOENT ? true : err_errno(e, errno, "Opening the releases of %s", slug);
+	dir = fdopendir(fd);
+	if (dir == NULL) {
+		(void)err_errno(e, errno, "Reading the releases of %s", slug);
+		(void)close(fd);
+		return false;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		char moved[64];
+		char random[17];
+
+		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..") || in_list(keep, entry->d_name))
+			continue;
+		/* Out of sight at once, then removed at leisure: a crash in between leaves no half release under its
+		 * name. */
+		crypto_random_hex(random, 8);
+		(void)snprintf(moved, sizeof moved, "gone-%s", random);
+		if (renameat(fd, entry->d_name, f->staging, moved) != 0 || !remove_tree(f->staging, moved))
+			ok = err_errno(e, errno, "Removing release %s of %s", entry->d_name, slug);
+	}
+	(void)closedir(dir);
+	if (ok && keep[0] == NULL && unlinkat(f->releases, slug, AT_REMOVEDIR) != 0 && errno != ENOENT &&
+	    errno != ENOTEMPTY)
+		return err_errno(e, errno, "Removing the releases of %s", slug);
+	return ok;
+}
+
+static bool each_entry(int dir_fd, bool (*take)(struct folder *f, const struct dirent *entry), struct folder *f,
+		       bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx, struct err *e)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	bool ok = true;
+
+	if (dir == NULL) {
+		(void)err_errno(e, errno, "Reading the functions folder %s", f->path);
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	while (ok && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.' && take(f, entry))
+			ok = fn(ctx, entry->d_name, e);
+	(void)closedir(dir);
+	return ok;
+}
+
+static bool is_our_link(struct folder *f, const struct dirent *entry)
+{
+	char release[256];
+
+	return read_link(f, entry->d_name, release, sizeof release) && release[0] != '\0';
+}
+
+static bool is_any(struct folder *f, const struct dirent *entry)
+{
+	(void)f;
+	(void)entry;
+	return true;
+}
+
+bool folder_each_link(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
+		      struct err *e)
+{
+	return each_entry(f->root, is_our_link, f, fn, ctx, e);
+}
+
+bool folder_each_released(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
+			  struct err *e)
+{
+	return each_entry(f->releases, is_any, f, fn, ctx, e);
+}
+
+/* Small files of our own */
+
+static bool write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	char temporary[64];
+	char random[17];
+	bool ok;
+	int fd;
+
+	crypto_random_hex(random, 8);
+	(void)snprintf(temporary, sizeof temporary, "put-%s", random);
+	fd = openat(f->staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
+	ok = write_all(fd, data, len) && fsync(fd) == 0;
+	if (close(fd) != 0)
+		ok = false;
+	if (ok && renameat(f->staging, temporary, f->private, name) == 0 && fsync(f->private) == 0)
+		return true;
+	(void)err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
+	(void)unlinkat(f->staging, temporary, 0);
+	return false;
+}
+
+char *folder_get(const struct folder *f, struct arena *a, const char *name, size_t max, size_t *len)
+{
+	int fd = openat(f->private, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	char *text = NULL;
+	struct stat st;
+
+	*len = 0;
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size <= max)
+		text = arena_alloc(a, (size_t)st.st_size + 1);
+	while (text != NULL && *len < (size_t)st.st_size) {
+		ssize_t n = read(fd, text + *len, (size_t)st.st_size - *len);
+
+		if (n <= 0)
+			break;
+		*len += (size_t)n;
+	}
+	(void)close(fd);
+	return text;
+}
+
+/* Staging */
+
+bool staging_new(struct staging **out, struct folder *f, struct err *e)
+{
+	struct staging *s = calloc(1, sizeof *s);
+	char random[17];
+
+	if (s == NULL)
+		return err_no_memory(e);
+	s->folder = f;
+	s->file = -1;
+	crypto_random_hex(random, 8);
+	(void)snprintf(s->name, sizeof s->name, "new-%s", random);
+	s->dir = make_dir(f->staging, s->name, f->mode);
+	if (s->dir < 0) {
+		(void)err_errno(e, errno, "Writing to the functions folder %s", f->path);
+		free(s);
+		return false;
+	}
+	*out = s;
+	return true;
+}
+
+/* Makes the directories above path, each remembered for its fsync. */
+static bool make_parents(struct staging *s, const char *path, struct err *e)
+{
+	for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		size_t len = (size_t)(slash - path);
+		struct made_dir *d = calloc(1, sizeof *d + len + 1);
+
+		if (d == NULL)
+			return err_no_memory(e);
+		memcpy(d->path, path, len);
+		if (mkdirat(s->dir, d->path, s->folder->mode) == 0) {
+			d->next = s->dirs;
+			s->dirs = d;
+			continue;
+		}
+		free(d);
+		if (errno != EEXIST)
+			return err_errno(e, errno, "Making a directory for %s", path);
+	}
+	return true;
+}
+
+bool staging_begin(struct staging *s, const char *path, struct err *e)
+{
+	size_t len = strlen(path);
+	struct staged_file *file;
+
+	if (!make_parents(s, path, e))
+		return false;
+	file = calloc(1, sizeof *file + len + 1);
+	if (file == NULL)
+		return err_no_memory(e);
+	memcpy(file->path, path, len);
+	file->next = s->files;
+	s->files = file;
+	s->file = openat(s->dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, s->folder->mode & 0666);
+	if (s->file < 0) {
+		/* The upload names a path twice, or a file as a directory: the tree check has the better words for the
+		 * second. */
+		if (errno == EEXIST || errno == ENOTDIR)
+			return err_set(e, ERR_INVALID, "invalid_path", "The file path \"%s\" %s", path,
+				       errno == EEXIST ? "stands twice in the upload" : "has a file as its directory");
+		return err_errno(e, errno, "Writing %s", path);
+	}
+	s->size = 0;
+	if (s->sum == NULL)
+		s->sum = sha256_new();
+	return s->sum != NULL ? true : err_no_memory(e);
+}
+
+bool staging_write(struct staging *s, const void *data, size_t len, struct err *e)
+{
+	if (!write_all(s->file, data, len))
+		return err_errno(e, errno, "Writing %s", s->files->path);
+	sha256_update(s->sum, data, len);
+	s->size += (int64_t)len;
+	return true;
+}
+
+bool staging_end(struct staging *s, uint8_t sha256[32], int64_t *size, struct err *e)
+{
+	int fd = s->file;
+
+	s->file = -1;
+	*size = s->size;
+	if (!sha256_final(s->sum, sha256)) {
+		(void)close(fd);
+		return err_no_memory(e);
+	}
+	return close(fd) == 0 ? true : err_errno(e, errno, "Writing %s", s->files->path);
+}
+
+bool staging_put(struct staging *s, const char *path, const void *data, size_t len, struct err *e)
+{
+	uint8_t sum[32];
+	int64_t size;
+
+	return staging_begin(s, path, e) && staging_write(s, data, len, e) && staging_end(s, sum, &size, e);
+}
+
+int staging_open(struct staging *s, const char *path, int flags)
+{
+	return openat(s->dir, path, flags | O_NOFOLLOW | O_CLOEXEC, s->folder->mode & 0666);
+}
+
+bool staging_remove(struct staging *s, const char *path, struct err *e)
+{
+	struct staged_file **link = &s->files;
+
+	while (*link != NULL && !text_eq((*link)->path, path))
+		link = &(*link)->next;
+	if (*link != NULL) {
+		struct staged_file *gone = *link;
+
+		*link = gone->next;
+		free(gone);
+	}
+	return unlinkat(s->dir, path, 0) == 0 ? true : err_errno(e, errno, "Removing %s", path);
+}
+
+static bool sync_path(int at, const char *path, int flags)
+{
+	int fd = openat(at, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return ok;
+}
+
+static bool sync_all(struct staging *s, struct err *e)
+{
+	for (const struct staged_file *f = s->files; f != NULL; f = f->next)
+		if (!sync_path(s->dir, f->path, 0))
+			return err_errno(e, errno, "Syncing %s", f->path);
+	for (const struct made_dir *d = s->dirs; d != NULL; d = d->next)
+		if (!sync_path(s->dir, d->path, O_DIRECTORY))
+			return err_errno(e, errno, "Syncing %s", d->path);
+	return fsync(s->dir) == 0 ? true : err_errno(e, errno, "Syncing a release");
+}
+
+bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e)
+{
+	struct folder *f = s->folder;
+	bool ok = false;
+	int parent;
+
+	if (!sync_all(s, e))
+		return false;
+	parent = make_dir(f->releases, slug, f->mode);
+	if (parent < 0)
+		return err_errno(e, errno, "Making the directory for the releases of %s", slug);
+	if (renameat2(f->staging, s->name, parent, release, RENAME_NOREPLACE) == 0) {
+		s->published = true;
+		ok = true;
+	} else if (errno == EEXIST) {
+		/* One of that name is there: swapped in one step, so that a reader always finds a whole one. */
+		ok = renameat2(f->staging, s->name, parent, release, RENAME_EXCHANGE) == 0;
+	}
+	if (!ok || fsync(parent) != 0 || fsync(f->releases) != 0)
+		ok = err_errno(e, errno, "Publishing release %s of %s", release, slug);
+	(void)close(parent);
+	return ok;
+}
+
+void staging_free(struct staging *s)
+{
+	if (s == NULL)
+		return;
+	if (s->file >= 0)
+		(void)close(s->file);
+	sha256_free(s->sum);
+	(void)close(s->dir);
+	if (!s->published && !remove_tree(s->folder->staging, s->name))
+		log_warn("functions folder: %s/%s/%s/%s cannot be removed now; the next start does it", s->folder->path,
+			 PRIVATE, STAGING, s->name);
+	while (s->files != NULL) {
+		struct staged_file *gone = s->files;
+
+		s->files = gone->next;
+		free(gone);
+	}
+	while (s->dirs != NULL) {
+		struct made_dir *gone = s->dirs;
+
+		s->dirs = gone->next;
+		free(gone);
+	}
+	free(s);
+}

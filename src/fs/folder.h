@@ -1,0 +1,95 @@
+/*
+ * folder - the functions directory that the edge runtime reads: staging, publishing, switching and removing releases.
+ *
+ *   <slug>                       symlink to .releases/<slug>/<version>-<digest>, swapped by rename(2)
+ *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
+ *   .functions-admin/            lock, manifest.json, secrets.json, staging/ (swept at start)
+ *   anything else                not ours, never touched
+ *
+ * A struct folder is shared by all threads; a struct staging belongs to one. Everything is done relative to directory
+ * descriptors and without following links. Errors: ERR_NO_SPACE, ERR_CONFLICT where something that is not ours is in
+ * the way, ERR_INTERNAL.
+ */
+#ifndef FA_FS_FOLDER_H
+#define FA_FS_FOLDER_H
+
+#include "core/arena.h"
+#include "core/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct folder;
+
+/*
+ * Opens the directory, makes what is ours in it, takes the lock (ERR_CONFLICT, naming the other process, where it is
+ * held), and removes what an earlier process left in staging/. Directories get `mode`, files `mode` without the x bits.
+ */
+MUST_CHECK bool folder_open(struct folder **out, const char *path, mode_t mode, struct err *e);
+void folder_close(struct folder *f);
+
+const char *folder_path(const struct folder *f);
+
+/* ERR_CONFLICT where <slug> is there and is not one of our links. */
+MUST_CHECK bool folder_check_slug(const struct folder *f, const char *slug, struct err *e);
+
+/* "7-1f3a…" for version 7: the number and 12 digits of the digest. */
+char *folder_release_name(struct arena *a, int version, const uint8_t digest[32]);
+
+bool folder_has_release(const struct folder *f, const char *slug, const char *release);
+
+/* The release that <slug> points to, or NULL (also where that is none of ours). */
+char *folder_active_release(const struct folder *f, struct arena *a, const char *slug);
+
+/* Points <slug> at the release, at once; nothing is done where it does so already. */
+MUST_CHECK bool folder_switch(struct folder *f, const char *slug, const char *release, struct err *e);
+
+/* Removes the link, if it is ours. The releases stay until folder_remove_releases. */
+MUST_CHECK bool folder_unlink(struct folder *f, const char *slug, struct err *e);
+
+/* Removes releases of slug but those named in keep (NULL-terminated); with an empty list also their directory. */
+MUST_CHECK bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e);
+
+/* Calls fn for each of our links, and for each directory below .releases; slugs live for the call only. */
+MUST_CHECK bool folder_each_link(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
+				 struct err *e);
+MUST_CHECK bool folder_each_released(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e),
+				     void *ctx, struct err *e);
+
+/* Makes the links of <slug> that were switched so far durable. */
+MUST_CHECK bool folder_sync(struct folder *f, struct err *e);
+
+/* Replaces .functions-admin/<name> as a whole, durably. */
+MUST_CHECK bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode,
+			   struct err *e);
+
+/* The content of .functions-admin/<name>, NUL-terminated; NULL where it is not there or over max bytes. */
+char *folder_get(const struct folder *f, struct arena *a, const char *name, size_t max, size_t *len);
+
+/* Free bytes on the volume for an unprivileged user; -1 where unknown. */
+int64_t folder_free_bytes(const struct folder *f);
+
+/* One release being written, under a name that no reader knows. */
+struct staging;
+
+MUST_CHECK bool staging_new(struct staging **out, struct folder *f, struct err *e);
+
+/* One file at a time; path as checked by bundle_check_path. */
+MUST_CHECK bool staging_begin(struct staging *s, const char *path, struct err *e);
+MUST_CHECK bool staging_write(struct staging *s, const void *data, size_t len, struct err *e);
+MUST_CHECK bool staging_end(struct staging *s, uint8_t sha256[32], int64_t *size, struct err *e);
+
+MUST_CHECK bool staging_put(struct staging *s, const char *path, const void *data, size_t len, struct err *e);
+
+/* A descriptor of a file in it; flags as for open(2). -1 on error. */
+int staging_open(struct staging *s, const char *path, int flags);
+MUST_CHECK bool staging_remove(struct staging *s, const char *path, struct err *e);
+
+/* Every file and directory reaches the disk; then it becomes .releases/<slug>/<release>, replacing one of that name. */
+MUST_CHECK bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e);
+
+/* Removes what was not published. NULL is fine. */
+void staging_free(struct staging *s);
+
+#endif

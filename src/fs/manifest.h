@@ -1,0 +1,44 @@
+/*
+ * manifest - .functions-admin/manifest.json: what is active, for the main service (format in docs/runtime.md).
+ */
+#ifndef FA_FS_MANIFEST_H
+#define FA_FS_MANIFEST_H
+
+#include "core/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MANIFEST_FILE "manifest.json"
+#define MANIFEST_MAX ((size_t)64 * 1024 * 1024)
+
+struct manifest_version {
+	int number;
+	int percent;
+	bool eszip;
+	const char *path;                   /* of the release, relative to the functions folder */
+	const char *entrypoint;             /* relative to the release, or a specifier inside the bundle */
+	const char *import_map;             /* relative to the release; NULL for none */
+	const char *const *static_patterns; /* relative to the release; NULL-terminated */
+	bool verify_jwt;
+	const char *settings; /* a JSON object whose members (limits, imports, platform) are copied; NULL for none */
+};
+
+/* One version as the manifest and the boot request have it. NULL when memory is out. */
+json_t *manifest_version_json(const struct manifest_version *v);
+
+struct manifest;
+
+MUST_CHECK bool manifest_new(struct manifest **out, const char *project_ref, int64_t generation, struct err *e);
+MUST_CHECK bool manifest_add(struct manifest *m, const char *slug, const char *id,
+			     const struct manifest_version *versions, size_t count, struct err *e);
+/* The text, to be freed with free(3). */
+MUST_CHECK bool manifest_render(const struct manifest *m, char **text, size_t *len, struct err *e);
+void manifest_free(struct manifest *m);
+
+/* Project and generation of a manifest's text; false where it is none. project needs 21 bytes. */
+bool manifest_read_head(const char *text, size_t len, char project[21], int64_t *generation);
+
+#endif

@@ -1,0 +1,640 @@
+#include "store/pg.h"
+
+#include "core/log.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_STATEMENTS 256
+
+/* After a failed connect the next one waits, so that a server that is down is not hammered and requests fail fast. */
+#define RETRY_AFTER_MS 250
+
+struct pg_conn {
+	struct pg_pool *pool;
+	PGconn *pq;
+	const struct pg_stmt *prepared[MAX_STATEMENTS];
+	size_t prepared_count;
+	char sqlstate[6];
+	bool busy;
+	bool in_transaction;
+};
+
+struct pg_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t freed;
+	char **keywords;
+	char **values;
+	int64_t timeout_ms;
+	int64_t down_until_ms; /* no connect is tried before */
+	int max;
+	struct pg_conn conns[];
+};
+
+/* A PGresult as such: the type is opaque to everybody else. */
+struct pg_result;
+
+static PGresult *pq_result(const struct pg_result *r)
+{
+	return (PGresult *)(uintptr_t)r;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Parameters */
+
+static void param(struct pg_params *p, const char *value, size_t len, int format)
+{
+	if (p->count == PG_MAX_PARAMS || len > INT32_MAX) {
+		p->failed = true;
+		return;
+	}
+	p->values[p->count] = value;
+	p->lengths[p->count] = (int)len;
+	p->formats[p->count] = format;
+	p->count++;
+}
+
+void pg_text(struct pg_params *p, const char *value)
+{
+	param(p, value, 0, 0);
+}
+
+void pg_null(struct pg_params *p)
+{
+	param(p, NULL, 0, 0);
+}
+
+void pg_int(struct pg_params *p, int64_t value)
+{
+	char *text = arena_printf(p->arena, "%lld", (long long)value);
+
+	if (text == NULL)
+		p->failed = true;
+	param(p, text, 0, 0);
+}
+
+void pg_bool(struct pg_params *p, bool value)
+{
+	param(p, value ? "t" : "f", 0, 0);
+}
+
+void pg_bytea(struct pg_params *p, const void *data, size_t len)
+{
+	/* libpq takes a NULL pointer for SQL NULL, so an empty value needs an address. */
+	param(p, data != NULL || len > 0 ? data : "", len, 1);
+}
+
+/* The binary form of a one-dimensional array without NULLs (src/backend/utils/adt/arrayfuncs.c, array_recv). */
+static void array_param(struct pg_params *p, uint32_t element_oid, const struct pg_bytes *items, size_t count)
+{
+	size_t size = 12 + (count > 0 ? 8 : 0);
+	uint32_t head[5] = {htonl(count > 0 ? 1 : 0), 0, htonl(element_oid), htonl((uint32_t)count), htonl(1)};
+	size_t head_size = size;
+	char *out;
+
+	for (size_t i = 0; i < count; i++)
+		size += 4 + items[i].len;
+	out = count <= INT32_MAX ? arena_alloc(p->arena, size) : NULL;
+	if (out == NULL) {
+		p->failed = true;
+		return;
+	}
+	memcpy(out, head, head_size);
+	size = head_size;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t len = htonl((uint32_t)items[i].len);
+
+		memcpy(out + size, &len, 4);
+		if (items[i].len > 0)
+			memcpy(out + size + 4, items[i].data, items[i].len);
+		size += 4 + items[i].len;
+	}
+	param(p, out, size, 1);
+}
+
+#define OID_BYTEA 17
+#define OID_INT8 20
+#define OID_TEXT 25
+
+void pg_bytea_array(struct pg_params *p, const struct pg_bytes *items, size_t count)
+{
+	array_param(p, OID_BYTEA, items, count);
+}
+
+void pg_text_array(struct pg_params *p, const char *const *items, size_t count)
+{
+	struct pg_bytes *bytes = arena_array(p->arena, count, sizeof *bytes);
+
+	if (bytes == NULL) {
+		p->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		bytes[i] = (struct pg_bytes){items[i], strlen(items[i])};
+	array_param(p, OID_TEXT, bytes, count);
+}
+
+void pg_int_array(struct pg_params *p, const int64_t *items, size_t count)
+{
+	struct pg_bytes *bytes = arena_array(p->arena, count, sizeof *bytes);
+	uint64_t *big_endian = arena_array(p->arena, count, sizeof *big_endian);
+
+	if (bytes == NULL || big_endian == NULL) {
+		p->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		big_endian[i] = htobe64((uint64_t)items[i]);
+		bytes[i] = (struct pg_bytes){&big_endian[i], sizeof big_endian[i]};
+	}
+	array_param(p, OID_INT8, bytes, count);
+}
+
+/* The pool */
+
+static bool add_option(struct pg_pool *pool, size_t *n, const char *keyword, const char *value)
+{
+	if (value == NULL || value[0] == '\0')
+		return true;
+	pool->keywords[*n] = strdup(keyword);
+	pool->values[*n] = strdup(value);
+	if (pool->keywords[*n] == NULL || pool->values[*n] == NULL)
+		return false;
+	(*n)++;
+	return true;
+}
+
+/*
+ * search_path is pinned, so that nobody's objects can stand in for ours; times are UTC; a statement that outlives the
+ * request's own deadline is of no use to anybody.
+ */
+static bool set_options(struct pg_pool *pool, const struct config *cfg)
+{
+	char port[24];
+	char connect_timeout[24];
+	char options[160];
+	size_t n = 0;
+
+	(void)snprintf(port, sizeof port, "%lld", (long long)cfg->postgres_port);
+	(void)snprintf(connect_timeout, sizeof connect_timeout, "%lld", (long long)cfg->db_connect_timeout);
+	(void)snprintf(options, sizeof options,
+		       "-c search_path=pg_catalog,pg_temp -c timezone=UTC -c statement_timeout=%lld -c "
+		       "idle_in_transaction_session_timeout=%lld",
+		       (long long)pool->timeout_ms, (long long)pool->timeout_ms * 2);
+	if (cfg->database_url != NULL && cfg->database_url[0] != '\0') {
+		if (!add_option(pool, &n, "dbname", cfg->database_url))
+			return false;
+	} else if (!add_option(pool, &n, "host", cfg->postgres_host) || !add_option(pool, &n, "port", port) ||
+		   !add_option(pool, &n, "dbname", cfg->postgres_db) ||
+		   !add_option(pool, &n, "user", cfg->postgres_user) ||
+		   !add_option(pool, &n, "password", cfg->postgres_password)) {
+		return false;
+	}
+	return add_option(pool, &n, "connect_timeout", connect_timeout) &&
+	       add_option(pool, &n, "application_name", "functions-admin") &&
+	       add_option(pool, &n, "options", options) && add_option(pool, &n, "client_encoding", "UTF8");
+}
+
+#define MAX_OPTIONS 16
+
+bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e)
+{
+	struct pg_pool *pool = calloc(1, sizeof *pool + (size_t)max * sizeof pool->conns[0]);
+	pthread_condattr_t attr;
+
+	if (pool == NULL)
+		return err_no_memory(e);
+	pool->max = max;
+	pool->timeout_ms = cfg->request_timeout;
+	pool->keywords = calloc(MAX_OPTIONS, sizeof *pool->keywords);
+	pool->values = calloc(MAX_OPTIONS, sizeof *pool->values);
+	(void)pthread_mutex_init(&pool->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&pool->freed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	if (pool->keywords == NULL || pool->values == NULL || !set_options(pool, cfg)) {
+		pg_pool_free(pool);
+		return err_no_memory(e);
+	}
+	for (int i = 0; i < max; i++)
+		pool->conns[i].pool = pool;
+	*out = pool;
+	return true;
+}
+
+void pg_pool_free(struct pg_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	for (int i = 0; i < pool->max; i++)
+		PQfinish(pool->conns[i].pq);
+	for (size_t i = 0; i < MAX_OPTIONS; i++) {
+		if (pool->keywords != NULL)
+			free(pool->keywords[i]);
+		if (pool->values != NULL)
+			free(pool->values[i]);
+	}
+	free(pool->keywords);
+	free(pool->values);
+	(void)pthread_cond_destroy(&pool->freed);
+	(void)pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+static void trim_newlines(char *s)
+{
+	size_t n = strlen(s);
+
+	while (n > 0 && (s[n - 1] == '\n' || s[n - 1] == ' '))
+		s[--n] = '\0';
+	for (; *s != '\0'; s++)
+		if (*s == '\n')
+			*s = ' ';
+}
+
+/* What the server said goes to the log only: it may name hosts and users. */
+static bool unavailable(struct err *e)
+{
+	(void)err_set(e, ERR_UNAVAILABLE, "database_unavailable", "The database cannot be reached");
+	return err_hint(e, "Try again in a moment. If it lasts: functions-admin doctor, and the service's log.");
+}
+
+static void discard(struct pg_conn *c)
+{
+	PQfinish(c->pq);
+	c->pq = NULL;
+	c->prepared_count = 0;
+	c->in_transaction = false;
+}
+
+static void quiet_notice(void *ctx, const char *message)
+{
+	(void)ctx;
+	(void)message;
+}
+
+static bool connect_now(struct pg_conn *c, struct err *e)
+{
+	struct pg_pool *pool = c->pool;
+	bool down;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	down = now_ms() < pool->down_until_ms;
+	(void)pthread_mutex_unlock(&pool->lock);
+	if (down)
+		return unavailable(e);
+	discard(c);
+	c->pq = PQconnectdbParams((const char *const *)pool->keywords, (const char *const *)pool->values, 1);
+	if (c->pq == NULL)
+		return err_no_memory(e);
+	if (PQstatus(c->pq) != CONNECTION_OK) {
+		char message[256];
+
+		(void)snprintf(message, sizeof message, "%s", PQerrorMessage(c->pq));
+		trim_newlines(message);
+		discard(c);
+		(void)pthread_mutex_lock(&pool->lock);
+		pool->down_until_ms = now_ms() + RETRY_AFTER_MS;
+		(void)pthread_mutex_unlock(&pool->lock);
+		log_error("database: cannot connect: %s", message);
+		return unavailable(e);
+	}
+	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
+	return true;
+}
+
+bool pg_acquire(struct pg_pool *pool, struct pg_conn **out, struct err *e)
+{
+	int64_t deadline = now_ms() + pool->timeout_ms;
+	struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
+	struct pg_conn *found = NULL;
+	int waited = 0;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	while (found == NULL && waited == 0) {
+		for (int i = 0; i < pool->max; i++) {
+			struct pg_conn *c = &pool->conns[i];
+
+			/* An open connection before a closed one: fewer connections serve a quiet service. */
+			if (!c->busy && (found == NULL || (found->pq == NULL && c->pq != NULL)))
+				found = c;
+		}
+		if (found == NULL)
+			waited = pthread_cond_timedwait(&pool->freed, &pool->lock, &until);
+	}
+	if (found != NULL)
+		found->busy = true;
+	(void)pthread_mutex_unlock(&pool->lock);
+	if (found == NULL) {
+		(void)err_set(e, ERR_UNAVAILABLE, "database_busy", "All database connections are in use");
+		return err_hint(e, "Try again in a moment.");
+	}
+	found->sqlstate[0] = '\0';
+	if ((found->pq == NULL || PQstatus(found->pq) != CONNECTION_OK) && !connect_now(found, e)) {
+		pg_release(found);
+		return false;
+	}
+	*out = found;
+	return true;
+}
+
+void pg_release(struct pg_conn *c)
+{
+	if (c == NULL)
+		return;
+	pg_rollback(c);
+	if (c->pq != NULL && PQstatus(c->pq) != CONNECTION_OK)
+		discard(c);
+	(void)pthread_mutex_lock(&c->pool->lock);
+	c->busy = false;
+	(void)pthread_cond_signal(&c->pool->freed);
+	(void)pthread_mutex_unlock(&c->pool->lock);
+}
+
+/* Queries */
+
+/* Classes of SQLSTATE that mean "the server is not there for us now": connection, resources, shutdown. */
+static bool is_outage(const struct pg_conn *c)
+{
+	const char *s = c->sqlstate;
+
+	return PQstatus(c->pq) != CONNECTION_OK || strncmp(s, "08", 2) == 0 || strncmp(s, "57P", 3) == 0 ||
+	       strcmp(s, "53300") == 0 || strcmp(s, "25006") == 0;
+}
+
+static bool query_failed(struct pg_conn *c, PGresult *res, const char *what, struct err *e)
+{
+	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+	char message[256];
+
+	(void)snprintf(c->sqlstate, sizeof c->sqlstate, "%s", state != NULL ? state : "");
+	(void)snprintf(message, sizeof message, "%s", res != NULL ? PQresultErrorMessage(res) : PQerrorMessage(c->pq));
+	trim_newlines(message);
+	PQclear(res);
+	if (is_outage(c)) {
+		log_error("database: %s: %s", what, message[0] != '\0' ? message : "connection lost");
+		return unavailable(e);
+	}
+	if (strcmp(c->sqlstate, "57014") == 0) {
+		log_error("database: %s: %s", what, message);
+		(void)err_set(e, ERR_UNAVAILABLE, "database_timeout", "The database took too long");
+		return err_hint(e, "Try again in a moment.");
+	}
+	if (strncmp(c->sqlstate, "53", 2) == 0) {
+		log_error("database: %s: %s", what, message);
+		(void)err_set(e, ERR_NO_SPACE, "database_full", "The database is out of resources");
+		return err_hint(e, "Free space on the database's disk; nothing was changed.");
+	}
+	/* Violations are for the caller to explain; what it does not expect is a bug and wants the log. */
+	if (strncmp(c->sqlstate, "23", 2) == 0)
+		log_debug("database: %s: %s", what, message);
+	else
+		log_error("database: %s: %s", what, message);
+	return err_set(e, ERR_INTERNAL, "database_error", "The database refused an operation");
+}
+
+static bool prepare(struct pg_conn *c, const struct pg_stmt *stmt, struct err *e)
+{
+	PGresult *res;
+
+	for (size_t i = 0; i < c->prepared_count; i++)
+		if (c->prepared[i] == stmt)
+			return true;
+	if (c->prepared_count == MAX_STATEMENTS)
+		return err_set(e, ERR_INTERNAL, NULL, "too many prepared statements");
+	res = PQprepare(c->pq, stmt->name, stmt->sql, 0, NULL);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		return query_failed(c, res, stmt->name, e);
+	PQclear(res);
+	c->prepared[c->prepared_count++] = stmt;
+	return true;
+}
+
+static void clear_result(void *res)
+{
+	PQclear(res);
+}
+
+static bool run(struct pg_conn *c, const struct pg_stmt *stmt, const struct pg_params *p, PGresult **out, struct err *e)
+{
+	ExecStatusType status;
+	PGresult *res;
+
+	if (!prepare(c, stmt, e))
+		return false;
+	res = PQexecPrepared(c->pq, stmt->name, p->count, p->values, p->lengths, p->formats, 1);
+	status = PQresultStatus(res);
+	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+		return query_failed(c, res, stmt->name, e);
+	*out = res;
+	return true;
+}
+
+bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
+	      struct pg_result **out, struct err *e)
+{
+	static const struct pg_params none;
+	PGresult *res = NULL;
+
+	if (p != NULL && p->failed)
+		return err_no_memory(e);
+	c->sqlstate[0] = '\0';
+	if (!run(c, stmt, p != NULL ? p : &none, &res, e)) {
+		/*
+		 * A connection that died while it lay idle in the pool is found out here. Outside a transaction nothing
+		 * has happened yet for a statement that only reads, and the statement was not delivered to a dead
+		 * server: one fresh try.
+		 */
+		if (c->in_transaction || c->pq == NULL || PQstatus(c->pq) == CONNECTION_OK ||
+		    strncmp(stmt->sql, "SELECT", 6) != 0)
+			return false;
+		if (!connect_now(c, e) || !run(c, stmt, p != NULL ? p : &none, &res, e))
+			return false;
+	}
+	if (out == NULL) {
+		PQclear(res);
+		return true;
+	}
+	if (!arena_defer(a, clear_result, res))
+		return err_no_memory(e);
+	*out = (struct pg_result *)res;
+	return true;
+}
+
+bool pg_script(struct pg_conn *c, const char *sql, struct err *e)
+{
+	PGresult *res = PQexec(c->pq, sql);
+	ExecStatusType status = PQresultStatus(res);
+
+	c->sqlstate[0] = '\0';
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		return query_failed(c, res, "script", e);
+	PQclear(res);
+	return true;
+}
+
+static bool begin(struct pg_conn *c, const char *sql, struct err *e)
+{
+	if (!pg_script(c, sql, e)) {
+		/* The usual case: the server was restarted while this connection lay idle. Nothing has been done on it
+		 * yet. */
+		if (PQstatus(c->pq) == CONNECTION_OK || !connect_now(c, e) || !pg_script(c, sql, e))
+			return false;
+	}
+	c->in_transaction = true;
+	return true;
+}
+
+bool pg_begin(struct pg_conn *c, struct err *e)
+{
+	return begin(c, "BEGIN", e);
+}
+
+bool pg_begin_lazy(struct pg_conn *c, struct err *e)
+{
+	return begin(c, "BEGIN; SET LOCAL synchronous_commit = off", e);
+}
+
+bool pg_commit(struct pg_conn *c, struct err *e)
+{
+	c->in_transaction = false;
+	return pg_script(c, "COMMIT", e);
+}
+
+void pg_rollback(struct pg_conn *c)
+{
+	if (!c->in_transaction)
+		return;
+	c->in_transaction = false;
+	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK)
+		PQclear(PQexec(c->pq, "ROLLBACK"));
+}
+
+const char *pg_sqlstate(const struct pg_conn *c)
+{
+	return c->sqlstate;
+}
+
+bool pg_is_unique_violation(const struct pg_conn *c)
+{
+	return strcmp(c->sqlstate, "23505") == 0;
+}
+
+bool pg_is_foreign_key_violation(const struct pg_conn *c)
+{
+	return strcmp(c->sqlstate, "23503") == 0;
+}
+
+/* Results */
+
+int pg_rows(const struct pg_result *r)
+{
+	return PQntuples(pq_result(r));
+}
+
+bool pg_is_null(const struct pg_result *r, int row, int col)
+{
+	return PQgetisnull(pq_result(r), row, col) != 0;
+}
+
+int64_t pg_get_int(const struct pg_result *r, int row, int col)
+{
+	const char *v = PQgetvalue(pq_result(r), row, col);
+	int len = PQgetlength(pq_result(r), row, col);
+	uint64_t wide;
+	uint32_t narrow;
+
+	if (len == 8) {
+		memcpy(&wide, v, 8);
+		return (int64_t)be64toh(wide);
+	}
+	if (len == 4) {
+		memcpy(&narrow, v, 4);
+		return (int32_t)ntohl(narrow);
+	}
+	return 0;
+}
+
+bool pg_get_bool(const struct pg_result *r, int row, int col)
+{
+	return PQgetlength(pq_result(r), row, col) == 1 && PQgetvalue(pq_result(r), row, col)[0] == 1;
+}
+
+const char *pg_get_text(const struct pg_result *r, int row, int col)
+{
+	return pg_is_null(r, row, col) ? NULL : PQgetvalue(pq_result(r), row, col);
+}
+
+struct pg_bytes pg_get_bytes(const struct pg_result *r, int row, int col)
+{
+	return (struct pg_bytes){PQgetvalue(pq_result(r), row, col), (size_t)PQgetlength(pq_result(r), row, col)};
+}
+
+static uint32_t be32(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return ntohl(v);
+}
+
+const char **pg_get_text_array(const struct pg_result *r, int row, int col, struct arena *a)
+{
+	struct pg_bytes b = pg_get_bytes(r, row, col);
+	const char *p = b.data;
+	uint32_t count;
+	const char **out;
+
+	if (pg_is_null(r, row, col) || b.len < 12)
+		return NULL;
+	count = be32(p) == 0 || b.len < 20 ? 0 : be32(p + 12);
+	out = arena_array(a, (size_t)count + 1, sizeof *out);
+	if (out == NULL)
+		return NULL;
+	p += 20;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t len = be32(p);
+
+		/* The server sends what its array type promises; a NULL element (length -1) never occurs in our
+		 * columns. */
+		out[i] = arena_strndup(a, p + 4, len);
+		if (out[i] == NULL)
+			return NULL;
+		p += 4 + len;
+	}
+	return out;
+}
+
+int pg_server_version(const struct pg_conn *c)
+{
+	return PQserverVersion(c->pq);
+}
+
+struct pg_pool_stats pg_pool_stats(struct pg_pool *pool)
+{
+	struct pg_pool_stats s = {.max = pool->max};
+
+	(void)pthread_mutex_lock(&pool->lock);
+	for (int i = 0; i < pool->max; i++) {
+		s.open += pool->conns[i].pq != NULL;
+		s.busy += pool->conns[i].busy;
+	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	return s;
+}

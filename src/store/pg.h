@@ -1,0 +1,116 @@
+/*
+ * pg - PostgreSQL: a pool of connections, prepared statements, transactions. The only module that knows libpq.
+ *
+ * Every statement is a named constant beside the code that binds it, schema-qualified, prepared once a connection.
+ * Parameters travel apart from the text; results are always binary, so queries cast what they select to bool, int4,
+ * int8, text or bytea.
+ *
+ * A pg_conn belongs to one thread between pg_acquire() and pg_release(). Results live until the arena given to the call
+ * is reset. Errors: ERR_UNAVAILABLE when the server cannot be reached, refuses or breaks off (the connection is
+ * replaced at the next use); else ERR_INTERNAL with the server's message in the log, not in the answer. pg_sqlstate()
+ * tells which.
+ */
+#ifndef FA_STORE_PG_H
+#define FA_STORE_PG_H
+
+#include "core/arena.h"
+#include "core/config.h"
+#include "core/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pg_pool;
+struct pg_conn;
+struct pg_result;
+
+/* A statement: declare it static const, its address is its identity. */
+struct pg_stmt {
+	const char *name;
+	const char *sql;
+};
+
+#define PG_MAX_PARAMS 24
+
+struct pg_params {
+	int count;
+	bool failed; /* memory ran out, or too many: pg_query() reports it */
+	struct arena *arena;
+	const char *values[PG_MAX_PARAMS];
+	int lengths[PG_MAX_PARAMS];
+	int formats[PG_MAX_PARAMS];
+};
+
+struct pg_bytes {
+	const void *data;
+	size_t len;
+};
+
+#define PG_PARAMS(a)                                                                                                   \
+	{                                                                                                              \
+		.arena = (a)                                                                                           \
+	}
+
+/* Each appends the next parameter ($1, $2, …). Strings and bytes must live until the query; NULL is SQL NULL. */
+void pg_text(struct pg_params *p, const char *value);
+void pg_int(struct pg_params *p, int64_t value);
+void pg_bool(struct pg_params *p, bool value);
+void pg_bytea(struct pg_params *p, const void *data, size_t len);
+void pg_null(struct pg_params *p);
+/* Arrays; the statement casts them ($1::text[]). */
+void pg_text_array(struct pg_params *p, const char *const *items, size_t count);
+void pg_int_array(struct pg_params *p, const int64_t *items, size_t count);
+void pg_bytea_array(struct pg_params *p, const struct pg_bytes *items, size_t count);
+
+/* max: most connections open at once. Connects lazily; never fails but for memory. */
+MUST_CHECK bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e);
+void pg_pool_free(struct pg_pool *pool);
+
+/* Waits for a free connection, at most the configured request timeout, and connects it if need be. */
+MUST_CHECK bool pg_acquire(struct pg_pool *pool, struct pg_conn **out, struct err *e);
+
+/* Gives it back; an open transaction is rolled back. NULL is fine. */
+void pg_release(struct pg_conn *c);
+
+/* Runs the statement; *out may be NULL where rows are of no interest. */
+MUST_CHECK bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
+			 struct pg_result **out, struct err *e);
+
+/* Several statements without parameters, for migrations and session commands: not prepared. */
+MUST_CHECK bool pg_script(struct pg_conn *c, const char *sql, struct err *e);
+
+MUST_CHECK bool pg_begin(struct pg_conn *c, struct err *e);
+/* As pg_begin, but its commit need not wait for the disk: only where a later, waiting commit of the same deploy covers
+ * it. */
+MUST_CHECK bool pg_begin_lazy(struct pg_conn *c, struct err *e);
+MUST_CHECK bool pg_commit(struct pg_conn *c, struct err *e);
+/* Quietly ends a transaction, if one is open. */
+void pg_rollback(struct pg_conn *c);
+
+/* The SQLSTATE of the last error on this connection, "" for none. */
+const char *pg_sqlstate(const struct pg_conn *c);
+bool pg_is_unique_violation(const struct pg_conn *c);
+bool pg_is_foreign_key_violation(const struct pg_conn *c);
+
+int pg_rows(const struct pg_result *r);
+bool pg_is_null(const struct pg_result *r, int row, int col);
+int64_t pg_get_int(const struct pg_result *r, int row, int col); /* int4 and int8; 0 for NULL */
+bool pg_get_bool(const struct pg_result *r, int row, int col);
+/* NULL for NULL. Valid as long as the result. */
+const char *pg_get_text(const struct pg_result *r, int row, int col);
+struct pg_bytes pg_get_bytes(const struct pg_result *r, int row, int col);
+/* A text[] as a NULL-terminated list in the arena; NULL for NULL or when memory is out. */
+const char **pg_get_text_array(const struct pg_result *r, int row, int col, struct arena *a);
+
+/* The server's version as an integer (150020). */
+int pg_server_version(const struct pg_conn *c);
+
+struct pg_pool_stats {
+	int open;
+	int busy;
+	int max;
+};
+struct pg_pool_stats pg_pool_stats(struct pg_pool *pool);
+
+#endif
