@@ -129,7 +129,7 @@ for (const name of [...READS, ...WRITES, ...TEMPORARY]) {
     const isSync = variant !== name;
     const late = isSync && !["readFileSync", "readTextFileSync", "realPathSync"].includes(variant);
     if (!original) continue;
-    deno[variant] = (...args: any[]) => {
+    const guarded = (...args: any[]) => {
       if (late && !isEvaluating) {
         throw new Deno.errors.PermissionDenied(`Deno.${variant} is blocklisted on the current context`);
       }
@@ -138,6 +138,8 @@ for (const name of [...READS, ...WRITES, ...TEMPORARY]) {
       const writes = isWrite || (name === "open" && (rest[0]?.write || rest[0]?.append || rest[0]?.create));
       return original(place(path, writes), ...rest);
     };
+    // A refusal of an asynchronous call is a rejected promise; readDir gives an iterable, not a promise.
+    deno[variant] = isSync || name === "readDir" ? guarded : async (...args: any[]) => await guarded(...args);
   }
 }
 for (const name of [...OTHERS, ...OTHERS.map((each) => `${each}Sync`), "chdir", "openSync", "createSync"]) {

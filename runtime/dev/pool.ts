@@ -6,6 +6,7 @@ import { type CreateOptions, Worker } from "./worker.ts";
 const tags = new WeakMap<Request, Request>();
 
 export class Pool {
+  readonly #scratch = Deno.makeTempDirSync({ prefix: "edge-runtime-" });
   readonly #workers = new Map<string, Worker[]>();
   readonly #starting = new Map<string, Promise<Worker>>();
   readonly #next = new Map<string, number>();
@@ -77,7 +78,7 @@ export class Pool {
   async #start(options: CreateOptions): Promise<Worker> {
     const path = options.servicePath;
     const { policy } = this.options;
-    const worker = new Worker(options, {
+    const worker = new Worker(options, this.#scratch, {
       onFree: () => {
         if (policy === "oneshot") worker.retire("EarlyDrop");
         else worker.isFree = true;
@@ -148,5 +149,6 @@ export class Pool {
 
   stop() {
     for (const worker of [...this.#workers.values()].flat()) worker.retire("TerminationRequested", true);
+    Deno.removeSync(this.#scratch, { recursive: true });
   }
 }

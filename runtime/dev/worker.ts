@@ -50,14 +50,16 @@ export class Worker {
   readonly #listening = deferred<number>();
   readonly #ended = deferred<never>();
   readonly #started = performance.now();
-  readonly #scratch = Deno.makeTempDirSync({ prefix: "edge-runtime-" });
-  readonly #timers: number[] = [];
+  readonly #scratch: string;
+  readonly #timers: ReturnType<typeof setTimeout>[] = [];
   #process: Deno.ChildProcess | null = null;
   #client: Deno.HttpClient | null = null;
   #exception: string | null = null;
   #reason: Reason | null = null;
 
-  constructor(readonly options: CreateOptions, readonly hooks: Hooks) {
+  constructor(readonly options: CreateOptions, scratch: string, readonly hooks: Hooks) {
+    this.#scratch = `${scratch}/${this.id}`;
+    Deno.mkdirSync(`${this.#scratch}/tmp`, { recursive: true });
     this.#run().catch((error) => this.#over(new InvalidWorkerCreation(`worker boot error: ${error.message}`)));
   }
 
@@ -100,7 +102,6 @@ export class Worker {
 
   #spawn(service: Prepared): Deno.ChildProcess {
     const { options } = this;
-    Deno.mkdirSync(`${this.#scratch}/tmp`);
     const cpuSeconds = Math.ceil((options.cpuTimeHardLimitMs || 0) / 1000);
     const env = Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => FOR_DENO.test(name)));
     return new Deno.Command("/bin/sh", {
@@ -183,7 +184,6 @@ export class Worker {
       setTimeout(() => this.retire("WallClockTime"), wall / 2),
       setTimeout(() => this.retire("WallClockTime", true), wall),
     );
-    for (const timer of this.#timers) Deno.unrefTimer(timer);
   }
 
   /** No new requests; ended at once when it has none, or when `now`. */

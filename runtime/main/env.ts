@@ -2,6 +2,7 @@
 // container's own. JWT_SECRET and the runtime token can therefore not be read by any function.
 import type { Secrets, Version } from "./manifest.ts";
 import { parseJwks } from "./auth.ts";
+import { CannotBoot } from "./reply.ts";
 
 /** What a version may be denied by its `platform` list. SUPABASE_URL is no credential: all get it. */
 const CREDENTIALS = [
@@ -55,7 +56,7 @@ export function functionEnv(
   const pin = version.secrets_revision;
   const set = pin === undefined || pin === secrets.revision ? secrets : secrets.pinned?.[pin];
   // Running with other values than the pinned ones would be a silent lie.
-  if (!set) throw new MissingSecrets(`revision ${pin} of the secrets is not on this host`);
+  if (!set) throw new CannotBoot(`revision ${pin} of the secrets is not on this host`);
 
   return Object.fromEntries([
     ...operatorValues(set.project),
@@ -64,8 +65,4 @@ export function functionEnv(
     ["SUPABASE_FUNCTION_SLUG", slug],
     ["SUPABASE_FUNCTION_VERSION", String(version.version)],
   ]);
-}
-
-export class MissingSecrets extends Error {
-  override name = "InvalidWorkerCreation";
 }

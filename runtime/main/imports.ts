@@ -2,12 +2,9 @@
 // on the release's own text, once for each worker key. That is enough: the runtime loads nothing that
 // was not found by static analysis, so each module comes from a specifier written in a file or an import map.
 import type { Version } from "./manifest.ts";
+import { CannotBoot } from "./reply.ts";
 
 const SOURCE = /\.(ts|tsx|mts|cts|js|jsx|mjs|cjs|json|jsonc)$/;
-
-export class ForbiddenImport extends Error {
-  override name = "InvalidWorkerCreation";
-}
 
 export function allowsRemote({ imports }: Version): boolean {
   return imports?.remote !== false || imports?.jsr !== false;
@@ -28,7 +25,7 @@ export function checkImports(folder: string, version: Version): void {
     for (const [pattern, what] of forbidden) {
       if (pattern.test(text)) {
         const name = path.slice(folder.length + "/source/".length);
-        throw new ForbiddenImport(`${name} imports from ${what}, which the import policy of this function forbids`);
+        throw new CannotBoot(`${name} imports from ${what}, which the import policy of this function forbids`);
       }
     }
   }

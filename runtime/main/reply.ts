@@ -15,6 +15,11 @@ export function notFound(slug: string): Response {
   });
 }
 
+/** A worker that we do not even ask the runtime for fails like one that does not boot. */
+export class CannotBoot extends Error {
+  override name = "InvalidWorkerCreation";
+}
+
 /** `error` is what EdgeRuntime threw; the words and codes are those that clients of Supabase know. */
 export function workerFailure(error: unknown): Response {
   switch ((error as Error | null)?.name) {

@@ -1,7 +1,8 @@
 // From a version in the manifest to a worker of the edge runtime.
-import type { State, Version } from "./manifest.ts";
+import type { Secrets, State, Version } from "./manifest.ts";
 import { functionEnv, revisionOf } from "./env.ts";
 import { allowsRemote, checkImports } from "./imports.ts";
+import { CannotBoot } from "./reply.ts";
 import { hash } from "./traffic.ts";
 
 export const BOOT_HEADER = "x-functions-admin-boot";
@@ -19,44 +20,50 @@ type Worker = { fetch(request: Request): Promise<Response> };
 // deno-lint-ignore no-explicit-any
 declare const EdgeRuntime: any;
 
+/** What is worked out once for a version of the manifest and a revision of the secrets. */
+type Plan = { revision: number; servicePath: string; options: Promise<Record<string, unknown>> | null };
+
 export class Workers {
   readonly #bundles = new Map<string, Uint8Array>();
-  readonly #options = new Map<string, Record<string, unknown>>();
-  #optionsRevision = -1;
+  readonly #plans = new WeakMap<Version, Plan>();
   readonly #bootKey = crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
 
   constructor(readonly state: State, readonly platform: Record<string, string>) {}
 
   /**
-   * The runtime keeps its workers by this string, so it names all that a running worker cannot change:
-   * the release, and a hash of its settings and of the revision of its secrets. A change of any of them
-   * is a new worker on the next call, under every policy. (`forceCreate` would leave the old one in turn.)
+   * The runtime keeps its workers by the service path, so that names all that a running worker cannot
+   * change: the release, and a hash of its settings and of the revision of its secrets. A change of any of
+   * them is a new worker on the next call, under every policy. (`forceCreate` would leave the old one in turn.)
    */
-  servicePath(version: Version): string {
+  #plan(version: Version, secrets: Secrets): Plan {
+    const known = this.#plans.get(version);
+    if (known?.revision === secrets.revision) return known;
     const { path, entrypoint, import_map, static_patterns, limits, imports, platform } = version;
-    const settings = [entrypoint, import_map, static_patterns, limits, imports, platform,
-      revisionOf(version, this.state.secrets())];
+    const settings = [entrypoint, import_map, static_patterns, limits, imports, platform, revisionOf(version, secrets)];
     const key = hash(JSON.stringify(settings)).toString(16).padStart(8, "0");
-    return `${this.state.folder}/${path}@${key}`;
+    const servicePath = `${this.state.folder}/${path}@${key}`;
+    const plan = { revision: secrets.revision, servicePath, options: null };
+    this.#plans.set(version, plan);
+    return plan;
   }
 
-  async create(slug: string, version: Version): Promise<Worker> {
-    const servicePath = this.servicePath(version);
-    const revision = this.state.secrets().revision;
-    if (revision !== this.#optionsRevision) {
-      this.#options.clear();
-      this.#optionsRevision = revision;
-    }
-    let options = this.#options.get(servicePath);
-    if (!options) {
-      options = await this.#optionsFor(slug, version, servicePath);
-      if (this.#options.size >= 1000) this.#options.clear();
-      this.#options.set(servicePath, options);
-    }
-    if (version.kind === "eszip") {
-      return await EdgeRuntime.userWorkers.create({ ...options, maybeEszip: this.#bundle(version) });
-    }
-    return await EdgeRuntime.userWorkers.create(options);
+  servicePath(version: Version): string {
+    return this.#plan(version, this.state.secrets()).servicePath;
+  }
+
+  async #create(slug: string, version: Version): Promise<Worker> {
+    const secrets = this.state.secrets();
+    const plan = this.#plan(version, secrets);
+    // What was missing may be there with the next call: only an answer is kept, not a failure.
+    plan.options ??= this.#optionsFor(slug, version, secrets, plan.servicePath)
+      .catch((error) => {
+        plan.options = null;
+        throw error;
+      });
+    const options = await plan.options;
+    return await EdgeRuntime.userWorkers.create(
+      version.kind === "eszip" ? { ...options, maybeEszip: this.#bundle(version) } : options,
+    );
   }
 
   /** A secret for one worker, which no other worker can know or compute. */
@@ -65,14 +72,14 @@ export class Workers {
     return Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
-  async #optionsFor(slug: string, version: Version, servicePath: string) {
+  async #optionsFor(slug: string, version: Version, secrets: Secrets, servicePath: string) {
     const folder = `${this.state.folder}/${version.path}`;
     const isSource = version.kind === "source";
     const importMapPath = isSource && version.import_map ? `${folder}/${version.import_map}` : null;
-    const env = functionEnv(slug, version, this.state.secrets(), this.platform);
+    const env = functionEnv(slug, version, secrets, this.platform);
     // A bundle has no boot.ts that would take the secret away again, and is checked without it.
     if (isSource) env.FUNCTIONS_ADMIN_BOOT_SECRET = await this.bootSecret(servicePath);
-    checkImports(folder, version);
+    readRelease(() => checkImports(folder, version));
 
     const limits = version.limits ?? {};
     return {
@@ -102,7 +109,7 @@ export class Workers {
     let bytes = this.#bundles.get(path);
     // The order of the map is the order of use: the first is the one longest not called.
     if (bytes) this.#bundles.delete(path);
-    else bytes = Deno.readFileSync(path);
+    else bytes = readRelease(() => Deno.readFileSync(path));
     this.#bundles.set(path, bytes);
     let total = 0;
     for (const bundle of this.#bundles.values()) total += bundle.length;
@@ -119,7 +126,7 @@ export class Workers {
   async call(slug: string, version: Version, request: Request): Promise<Response> {
     for (let attempt = 1;; attempt++) {
       try {
-        const worker = await this.create(slug, version);
+        const worker = await this.#create(slug, version);
         return await worker.fetch(request);
       } catch (error) {
         const retired = (error as Error | null)?.name === "WorkerAlreadyRetired";
@@ -127,6 +134,16 @@ export class Workers {
         if (!retired || attempt === 5 || request.bodyUsed) throw error;
       }
     }
+  }
+}
+
+/** A release that is not where the manifest says is a version that cannot boot. */
+function readRelease<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CannotBoot) throw error;
+    throw new CannotBoot(`the release cannot be read (${(error as Error).name})`);
   }
 }
 
