@@ -287,15 +287,12 @@ static bool read_options(struct archive *z, struct err *e)
 		else if (options[i] == 1)
 			stated_size = options[i + 1];
 	}
+	if (ok && z->checksum >= (int)sizeof sizes)
+		ok = broken(e, "its kind of checksum is not known");
 	if (ok) {
-		bool known = z->checksum < (int)sizeof sizes;
-
-		if (!known && stated_size < 0)
-			ok = broken(e, "it does not say how long its checksums are");
-		else if (known && stated_size >= 0 && stated_size != sizes[z->checksum])
+		z->checksum_size = sizes[z->checksum];
+		if (stated_size >= 0 && stated_size != z->checksum_size)
 			ok = broken(e, "it states a wrong length for its checksums");
-		else
-			z->checksum_size = known ? sizes[z->checksum] : (uint8_t)stated_size;
 	}
 	ok = ok && check_content(z, options, len, e);
 	free(options);
