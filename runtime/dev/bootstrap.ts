@@ -48,6 +48,8 @@ function send(message: unknown) {
   send({ type: "linked" });
 };
 
+// Deno reads the environment's certificate settings with its first client: that is now, before they go.
+Deno.createHttpClient({}).close();
 for (const name of Object.keys(Deno.env.toObject())) Deno.env.delete(name);
 for (const [name, value] of config.env) Deno.env.set(name, value);
 

@@ -128,7 +128,8 @@ export class Worker {
         BOOTSTRAP.pathname,
       ],
       clearEnv: true,
-      env: { ...env, DENO_NO_PACKAGE_JSON: "1", DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TMPDIR: this.#scratch },
+      // A network with a certificate authority of its own has told the system about it, not Deno.
+      env: { DENO_TLS_CA_STORE: "system,mozilla", ...env, DENO_NO_PACKAGE_JSON: "1", DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TMPDIR: this.#scratch },
       cwd: this.#scratch,
       stdin: "piped",
       stdout: "piped",

@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import * as http from "node:http";
 import * as path from "node:path";
 import { pathToFileURL } from "node:url";
-import { boot, FunctionsFolder, isStandIn, program, startRuntime } from "../lib/runtime.mjs";
+import { boot, FunctionsFolder, isStandIn, makeFolder, program, startRuntime } from "../lib/runtime.mjs";
 
 describe("calls", () => {
   const functions = new FunctionsFolder();
@@ -20,9 +20,6 @@ describe("calls", () => {
   });
 
   it("are 404 where no function is, and say so", async () => {
-    functions.deploy("main", 1, `Deno.serve(() => new Response("x"));`.replace("x", "never"));
-    delete functions.functions.main;
-    functions.activate();
     for (const slug of ["nothing", "main", "_shared", ".releases", ".functions-admin", "..%2fmain", "%00", "1digit", "a.b"]) {
       const response = await fetch(`${runtime.url}/${slug}`);
       assert.equal(response.status, 404, slug);
@@ -113,6 +110,30 @@ describe("calls", () => {
     socket.write(Buffer.concat([Buffer.from([0x81, 0x84, 0, 0, 0, 0]), Buffer.from("this")]));
     await received("got this");
     socket.destroy();
+  });
+
+  it("reach functions that use packages from npm", async (t) => {
+    const version = functions.stage("express", 1, `
+      import express from "npm:express@4.21.2";
+      const app = express();
+      app.get("*", (request, response) => response.send("express " + request.path));
+      app.listen(3000);`);
+    const { body } = await boot(runtime, "express", version);
+    if (/error sending request/.test(body.error?.message)) return t.skip("no npm registry is reachable");
+    assert.equal(body.ok, true, JSON.stringify(body));
+    assert.equal(body.check, "weak");
+    functions.activate({ express: version });
+    assert.equal(await (await fetch(`${runtime.url}/express/x`)).text(), "express /express/x");
+  });
+
+  it("reach functions in a folder that is named through a symbolic link", async () => {
+    const parent = makeFolder(), link = path.join(parent, "functions");
+    fs.symlinkSync(functions.folder, link);
+    functions.deploy("behind", 1, `Deno.serve(() => new Response("behind"));`);
+    const other = await startRuntime({ functionsDir: link });
+    assert.equal(await (await fetch(`${other.url}/behind`)).text(), "behind");
+    await other.stop();
+    fs.rmSync(parent, { recursive: true });
   });
 
   it("use the import map, code beside the function, and static files", async () => {
