@@ -32,15 +32,15 @@ static void test_utf8(void **state)
 					   "\xEF\xBF\xBF",
 					   "\xF0\x90\x80\x80",
 					   "\xF4\x8F\xBF\xBF",
-					   "a\xC3\xBC"
-					   "b"};
+					   ("a\xC3\xBC"
+					    "b")};
 	static const char *const bad[] = {"\x80",
 					  "\xBF",
 					  "\xC0\x80",
 					  "\xC1\xBF",
 					  "\xC2",
-					  "\xC2"
-					  "a",
+					  ("\xC2"
+					   "a"),
 					  "\xE0\x9F\xBF",
 					  "\xE0\xA0",
 					  "\xED\xA0\x80",
