@@ -91,7 +91,7 @@ static bool read_piece(int fd, int64_t *pos, uint8_t *out, size_t *n, struct err
 static bool copy_plain(int in_fd, uint8_t *piece, struct sink *s, struct err *e)
 {
 	int64_t pos = 0;
-	size_t n;
+	size_t n = 0;
 
 	do {
 		if (!read_piece(in_fd, &pos, piece, &n, e) || !sink_put(s, piece, n, e))
@@ -141,7 +141,7 @@ bool eszip_unpack(int in_fd, int out_fd, int64_t max_bytes, int64_t *size, struc
 	uint8_t *piece = malloc(2 * PIECE);
 	BrotliDecoderState *brotli = BrotliDecoderCreateInstance(NULL, NULL, NULL);
 	int64_t pos = 0;
-	size_t n;
+	size_t n = 0;
 	bool ok = false;
 
 	if (piece == NULL || brotli == NULL) {

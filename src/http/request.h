@@ -38,7 +38,7 @@ struct request {
 	int64_t content_length;   /* -1 where absent */
 	int64_t body_read;        /* bytes handed out so far */
 	char id[64];              /* X-Request-Id: the gateway's if it is well-formed, else a new one */
-	const char *address;      /* REMOTE_ADDR, or what a trusted proxy says */
+	const char *address;      /* REMOTE_ADDR, or what a trusted proxy says (request_trust_proxies) */
 	struct query_pair *query; /* decoded */
 	size_t query_count;
 };
@@ -53,6 +53,13 @@ struct request {
  */
 MUST_CHECK bool request_init(struct request *r, struct arena *a, const struct request_source *source,
 			     const char *base_path, struct err *e);
+
+/*
+ * Sets the address from X-Forwarded-For, as far as it can be believed: where the peer's address lies in `networks`
+ * ("127.0.0.1, 10.0.0.0/8, ::1"), the header is read from its end, and the first address outside of them is the
+ * client's. To be called after request_init(); without networks, or memory, the address stays as it is.
+ */
+void request_trust_proxies(struct request *r, const char *networks);
 
 /* The value of header `name` ("If-Match"), or NULL. */
 const char *request_header(const struct request *r, const char *name);

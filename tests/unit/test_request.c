@@ -253,6 +253,49 @@ static void test_body(void **state)
 		}
 }
 
+static void test_proxies(void **state)
+{
+	static const struct {
+		const char *networks;
+		const char *peer;
+		const char *forwarded;
+		const char *address;
+	} rows[] = {
+		{NULL, "10.0.0.1", "192.0.2.1", "10.0.0.1"},
+		{"", "10.0.0.1", "192.0.2.1", "10.0.0.1"},
+		{"10.0.0.0/8", "10.0.0.1", NULL, "10.0.0.1"},
+		{"10.0.0.0/8", "10.0.0.1", "", "10.0.0.1"},
+		{"10.0.0.0/8", "10.0.0.1", "192.0.2.1", "192.0.2.1"},
+		{"10.0.0.0/8", "10.0.0.1", "203.0.113.9, 192.0.2.1", "192.0.2.1"},
+		{"10.0.0.0/8", "10.0.0.1", "203.0.113.9 ,192.0.2.1 , 10.2.3.4", "192.0.2.1"},
+		{"10.0.0.0/8", "10.0.0.1", "10.9.9.9, 10.2.3.4", "10.9.9.9"},
+		{"10.0.0.0/8", "10.0.0.1", "192.0.2.1, unknown, 10.2.3.4", "10.2.3.4"},
+		{"10.0.0.0/8", "192.0.2.7", "203.0.113.9", "192.0.2.7"},
+		{"10.0.0.0/8", "unix:", "203.0.113.9", "unix:"},
+		{"172.16.0.0/12, ::1", "172.31.0.1", "192.0.2.1", "192.0.2.1"},
+		{"172.16.0.0/12, ::1", "172.32.0.1", "192.0.2.1", "172.32.0.1"},
+		{"172.16.0.0/12, ::1", "::1", "2001:db8::1", "2001:db8::1"},
+		{"2001:db8::/33", "2001:db8:7fff::1", "192.0.2.1", "192.0.2.1"},
+		{"2001:db8::/33", "2001:db8:8000::1", "192.0.2.1", "2001:db8:8000::1"},
+		{"0.0.0.0/0", "10.0.0.1", "192.0.2.1", "192.0.2.1"},
+		{"0.0.0.0/0", "::1", "192.0.2.1", "::1"},
+		{"127.0.0.1,10.0.0.1", "10.0.0.1", "192.0.2.1", "192.0.2.1"},
+		{"127.0.0.1/33, x, 10.0.0.1/", "10.0.0.1", "192.0.2.1", "10.0.0.1"},
+	};
+	struct err e = ERR_INIT;
+	struct request r;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fake f = {.params = {"REQUEST_METHOD", "GET", "REQUEST_URI", "/", "REMOTE_ADDR", rows[i].peer,
+					    rows[i].forwarded != NULL ? "HTTP_X_FORWARDED_FOR" : NULL,
+					    rows[i].forwarded}};
+
+		assert_ok("init", init(&r, *state, &f, "", &e), &e);
+		request_trust_proxies(&r, rows[i].networks);
+		assert_string_equal(r.address, rows[i].address);
+	}
+}
+
 static void test_is_type(void **state)
 {
 	(void)state;
@@ -269,9 +312,9 @@ static void test_is_type(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_ARENA(test_fields),  WITH_ARENA(test_little),        WITH_ARENA(test_base_path),
-		WITH_ARENA(test_refused), WITH_ARENA(test_many_pairs),    WITH_ARENA(test_ids),
-		WITH_ARENA(test_body),    cmocka_unit_test(test_is_type),
+		WITH_ARENA(test_fields),  WITH_ARENA(test_little),     WITH_ARENA(test_base_path),
+		WITH_ARENA(test_refused), WITH_ARENA(test_many_pairs), WITH_ARENA(test_ids),
+		WITH_ARENA(test_body),    WITH_ARENA(test_proxies),    cmocka_unit_test(test_is_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
