@@ -38,7 +38,7 @@ static const struct kind_row kinds[ERR_KIND_COUNT] = {
 	[ERR_USAGE] = {500, 2, "usage"},
 };
 
-static void format_into(char *out, size_t size, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void format_into(char *out, size_t size, const char *fmt, va_list args)
 {
 	int n = vsnprintf(out, size, fmt, args);
 

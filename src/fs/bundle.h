@@ -12,16 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUNDLE_MAX_SLUG 128
-#define BUNDLE_MAX_NAME 256
-
-/* ^[A-Za-z][A-Za-z0-9_-]*$, at most 128 bytes, not reserved ("main"; what starts with '_' or '.' fails the pattern).
- * ERR_INVALID. */
-MUST_CHECK bool bundle_check_slug(const char *slug, struct err *e);
-
-/* A display name: 1 to 256 bytes of UTF-8 without control characters. ERR_INVALID. */
-MUST_CHECK bool bundle_check_name(const char *name, struct err *e);
-
 /*
  * A path of an uploaded file: relative, UTF-8, 1 to max_bytes, segments of 1 to 255 bytes that are neither "." nor
  * "..", no backslash, no control character. ERR_INVALID; the message shows the path with what is unprintable escaped.

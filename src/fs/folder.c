@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 #define RELEASES ".releases"
 #define PRIVATE ".functions-admin"
 #define STAGING "staging"
+
+/* Room for the names that temporary_name() makes. */
+#define TEMPORARY_SIZE 64
 
 struct folder {
 	char *path;
@@ -42,7 +46,7 @@ struct staged_file {
 
 struct staging {
 	struct folder *folder;
-	char name[40];
+	char name[TEMPORARY_SIZE];
 	int dir;
 	int file;
 	struct sha256 *sum;
@@ -202,7 +206,64 @@ int64_t folder_free_bytes(const struct folder *f)
 	return fstatvfs(f->root, &s) == 0 ? (int64_t)s.f_bavail * (int64_t)s.f_frsize : -1;
 }
 
-/* Links and releases */
+/* Small files of our own */
+
+static bool write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* A name in staging/ that nobody else has. */
+static void temporary_name(char out[TEMPORARY_SIZE], const char *what)
+{
+	char random[17];
+
+	crypto_random_hex(random, 8);
+	(void)snprintf(out, TEMPORARY_SIZE, "%s-%s", what, random);
+}
+
+/* Temporary, fsync, rename: `path` below `at` has the old content or the new one, never a part. */
+static bool put_file(struct folder *f, int at, const char *path, const void *data, size_t len, mode_t mode,
+		     struct err *e)
+{
+	char temporary[TEMPORARY_SIZE];
+	bool ok;
+	int fd;
+
+	temporary_name(temporary, "put");
+	fd = openat(f->staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return err_errno(e, errno, "Writing %s", path);
+	ok = write_all(fd, data, len) && fsync(fd) == 0;
+	if (close(fd) != 0)
+		ok = false;
+	if (ok && renameat(f->staging, temporary, at, path) == 0)
+		return true;
+	(void)err_errno(e, errno, "Writing %s", path);
+	(void)unlinkat(f->staging, temporary, 0);
+	return false;
+}
+
+bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	if (!put_file(f, f->private, name, data, len, mode, e))
+		return false;
+	return fsync(f->private) == 0 ? true : err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
+}
+
+/* Stubs and releases */
 
 char *folder_release_name(struct arena *a, int version, const uint8_t digest[32])
 {
@@ -212,29 +273,59 @@ char *folder_release_name(struct arena *a, int version, const uint8_t digest[32]
 	return arena_printf(a, "%d-%s", version, hex);
 }
 
-/* The release that <slug> points to; "" for no link. False where something else is there. */
-static bool read_link(const struct folder *f, const char *slug, char *release, size_t size)
+/*
+ * A stub is what stands in <slug>/ for the main service that looks there (docs/decisions/0003): index.ts, which imports
+ * the release; deno.json, which names its import map; and source, a link for people who look.
+ */
+#define STUB_HEAD                                                                                                      \
+	"// Written by functions-admin: this function's code lies in the release below. Deploy, do not edit.\n"
+#define STUB_IMPORT "export { default } from \"../" RELEASES "/%s/"
+#define STUB_TAIL "/index.ts\";\n"
+#define STUB_MAX 1024
+
+static ssize_t read_small(int at, const char *path, char *out, size_t size)
 {
-	char prefix[BUFSIZ];
-	char target[BUFSIZ];
-	ssize_t n = readlinkat(f->root, slug, target, sizeof target - 1);
+	int fd = openat(at, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, out, size - 1);
+	(void)close(fd);
+	if (n >= 0)
+		out[n] = '\0';
+	return n;
+}
+
+/* The release that <slug> stands for; "" where nothing is there. False where something else is there. */
+static bool read_stub(const struct folder *f, const char *slug, char *release, size_t size)
+{
+	char prefix[STUB_MAX];
+	char text[STUB_MAX];
+	char path[NAME_MAX];
+	struct stat st;
+	char *end;
 
 	release[0] = '\0';
-	if (n < 0)
+	if (fstatat(f->root, slug, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return errno == ENOENT;
-	target[n] = '\0';
-	(void)snprintf(prefix, sizeof prefix, RELEASES "/%s/", slug);
-	if (!text_starts(target, prefix) || strchr(target + strlen(prefix), '/') != NULL)
+	(void)snprintf(path, sizeof path, "%s/index.ts", slug);
+	(void)snprintf(prefix, sizeof prefix, STUB_HEAD STUB_IMPORT, slug);
+	if (!S_ISDIR(st.st_mode) || read_small(f->root, path, text, sizeof text) < 0 || !text_starts(text, prefix))
 		return false;
-	(void)snprintf(release, size, "%s", target + strlen(prefix));
-	return true;
+	end = strchr(text + strlen(prefix), '/');
+	if (end == NULL || !text_eq(end, STUB_TAIL))
+		return false;
+	*end = '\0';
+	(void)snprintf(release, size, "%s", text + strlen(prefix));
+	return release[0] != '\0';
 }
 
 bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
 {
-	char release[256];
+	char release[NAME_MAX];
 
-	if (read_link(f, slug, release, sizeof release))
+	if (read_stub(f, slug, release, sizeof release))
 		return true;
 	(void)err_set(e, ERR_CONFLICT, "not_managed",
 		      "\"%s\" is in the functions folder already, and functions-admin did not put it there", slug);
@@ -243,9 +334,9 @@ bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
 
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug)
 {
-	char release[256];
+	char release[NAME_MAX];
 
-	return read_link(f, slug, release, sizeof release) && release[0] != '\0' ? arena_strdup(a, release) : NULL;
+	return read_stub(f, slug, release, sizeof release) && release[0] != '\0' ? arena_strdup(a, release) : NULL;
 }
 
 bool folder_has_release(const struct folder *f, const char *slug, const char *release)
@@ -261,38 +352,88 @@ bool folder_has_release(const struct folder *f, const char *slug, const char *re
 	return found;
 }
 
-bool folder_switch(struct folder *f, const char *slug, const char *release, struct err *e)
+/* Puts a small file into staging and renames it to <slug>/<name>; one that has this content already stays. */
+static bool put_stub_file(struct folder *f, const char *slug, const char *name, const char *text, struct err *e)
 {
-	char current[256];
-	char target[BUFSIZ];
-	char temporary[64];
-	char random[17];
+	char current[STUB_MAX];
+	char path[NAME_MAX];
+
+	(void)snprintf(path, sizeof path, "%s/%s", slug, name);
+	if (read_small(f->root, path, current, sizeof current) >= 0 && text_eq(current, text))
+		return true;
+	return put_file(f, f->root, path, text, strlen(text), f->mode & 0666, e);
+}
+
+static bool put_stub_link(struct folder *f, const char *slug, const char *release, struct err *e)
+{
+	char target[STUB_MAX];
+	char temporary[TEMPORARY_SIZE];
+	char path[NAME_MAX];
+
+	temporary_name(temporary, "link");
+	(void)snprintf(target, sizeof target, "../" RELEASES "/%s/%s/source", slug, release);
+	(void)snprintf(path, sizeof path, "%s/source", slug);
+	if (symlinkat(target, f->staging, temporary) != 0)
+		return err_errno(e, errno, "Linking the source of %s", slug);
+	if (renameat(f->staging, temporary, f->root, path) == 0)
+		return true;
+	(void)err_errno(e, errno, "Linking the source of %s", slug);
+	(void)unlinkat(f->staging, temporary, 0);
+	return false;
+}
+
+/* A new stub gets its name with index.ts in it, so that a directory of ours is never taken for a stranger's. */
+static bool make_stub(struct folder *f, const char *slug, const char *index, struct err *e)
+{
+	char directory[TEMPORARY_SIZE];
+	char file[NAME_MAX];
+
+	temporary_name(directory, "stub");
+	(void)snprintf(file, sizeof file, "%s/index.ts", directory);
+	if (mkdirat(f->staging, directory, f->mode) != 0)
+		return err_errno(e, errno, "Making the directory of %s", slug);
+	if (put_file(f, f->staging, file, index, strlen(index), f->mode & 0666, e) &&
+	    renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0)
+		return true;
+	if (e->kind == ERR_NONE)
+		(void)err_errno(e, errno, "Making the directory of %s", slug);
+	(void)remove_tree(f->staging, directory);
+	return false;
+}
+
+bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json, struct err *e)
+{
+	char current[NAME_MAX];
+	char index[STUB_MAX];
 
 	if (!folder_check_slug(f, slug, e))
 		return false;
-	if (read_link(f, slug, current, sizeof current) && text_eq(current, release))
+	if (read_stub(f, slug, current, sizeof current) && text_eq(current, release))
 		return true;
-	crypto_random_hex(random, 8);
-	(void)snprintf(temporary, sizeof temporary, "link-%s", random);
-	(void)snprintf(target, sizeof target, RELEASES "/%s/%s", slug, release);
-	if (symlinkat(target, f->staging, temporary) != 0)
-		return err_errno(e, errno, "Linking %s", slug);
-	if (renameat(f->staging, temporary, f->root, slug) != 0) {
-		(void)err_errno(e, errno, "Switching %s to its new release", slug);
-		(void)unlinkat(f->staging, temporary, 0);
+	(void)snprintf(index, sizeof index, STUB_HEAD STUB_IMPORT "%s" STUB_TAIL, slug, release);
+	if (current[0] == '\0' && !make_stub(f, slug, index, e))
 		return false;
-	}
-	return true;
+	/* index.ts last: it is what a main service looks at. */
+	return put_stub_file(f, slug, "deno.json", deno_json, e) && put_stub_link(f, slug, release, e) &&
+	       put_stub_file(f, slug, "index.ts", index, e);
 }
 
+/* Takes away what is ours; a directory into which somebody put more stays with that. */
 bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 {
-	char release[256];
+	static const char *const ours[] = {"index.ts", "deno.json", "source"};
+	char release[NAME_MAX];
+	char path[NAME_MAX];
 
-	if (!read_link(f, slug, release, sizeof release) || release[0] == '\0')
+	if (!read_stub(f, slug, release, sizeof release) || release[0] == '\0')
 		return true;
-	if (unlinkat(f->root, slug, 0) != 0 && errno != ENOENT)
-		return err_errno(e, errno, "Removing the link of %s", slug);
+	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", slug, ours[i]);
+		if (unlinkat(f->root, path, 0) != 0 && errno != ENOENT)
+			return err_errno(e, errno, "Removing %s", path);
+	}
+	if (unlinkat(f->root, slug, AT_REMOVEDIR) != 0 && errno != ENOENT && errno != ENOTEMPTY)
+		return err_errno(e, errno, "Removing the directory of %s", slug);
 	return true;
 }
 
@@ -325,15 +466,13 @@ bool folder_remove_releases(struct folder *f, const char *slug, const char *cons
 		return false;
 	}
 	while ((entry = readdir(dir)) != NULL) {
-		char moved[64];
-		char random[17];
+		char moved[TEMPORARY_SIZE];
 
 		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..") || in_list(keep, entry->d_name))
 			continue;
 		/* Out of sight at once, then removed at leisure: a crash in between leaves no half release under its
 		 * name. */
-		crypto_random_hex(random, 8);
-		(void)snprintf(moved, sizeof moved, "gone-%s", random);
+		temporary_name(moved, "gone");
 		if (renameat(fd, entry->d_name, f->staging, moved) != 0 || !remove_tree(f->staging, moved))
 			ok = err_errno(e, errno, "Removing release %s of %s", entry->d_name, slug);
 	}
@@ -341,6 +480,55 @@ bool folder_remove_releases(struct folder *f, const char *slug, const char *cons
 	if (ok && keep[0] == NULL && unlinkat(f->releases, slug, AT_REMOVEDIR) != 0 && errno != ENOENT &&
 	    errno != ENOTEMPTY)
 		return err_errno(e, errno, "Removing the releases of %s", slug);
+	return ok;
+}
+
+static int by_version_descending(const void *x, const void *y)
+{
+	long a = strtol(*(char *const *)x, NULL, 10);
+	long b = strtol(*(char *const *)y, NULL, 10);
+
+	return (a < b) - (a > b);
+}
+
+bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	int fd = open_dir(f->releases, slug);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	const char **names = NULL;
+	size_t capacity = 0;
+	size_t found = 0;
+	struct dirent *entry;
+	bool ok = a != NULL && dir != NULL;
+
+	while (ok && (entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (found + 2 >= capacity) {
+			const char **more = arena_array(a, 2 * capacity + 16, sizeof *more);
+
+			if (more != NULL && found > 0)
+				memcpy(more, names, found * sizeof *names);
+			names = more;
+			capacity = 2 * capacity + 16;
+		}
+		if (names == NULL || (names[found++] = arena_strdup(a, entry->d_name)) == NULL)
+			ok = false;
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	else if (fd >= 0)
+		(void)close(fd);
+	if (!ok) {
+		(void)err_set(e, ERR_INTERNAL, NULL, "Reading the releases of %s failed", slug);
+	} else if (found > count) {
+		qsort(names, found, sizeof *names, by_version_descending);
+		names[count] = active;
+		names[count + 1] = NULL;
+		ok = folder_remove_releases(f, slug, names, e);
+	}
+	arena_free(a);
 	return ok;
 }
 
@@ -365,11 +553,11 @@ static bool each_entry(int dir_fd, bool (*take)(struct folder *f, const struct d
 	return ok;
 }
 
-static bool is_our_link(struct folder *f, const struct dirent *entry)
+static bool is_our_stub(struct folder *f, const struct dirent *entry)
 {
-	char release[256];
+	char release[NAME_MAX];
 
-	return read_link(f, entry->d_name, release, sizeof release) && release[0] != '\0';
+	return read_stub(f, entry->d_name, release, sizeof release) && release[0] != '\0';
 }
 
 static bool is_any(struct folder *f, const struct dirent *entry)
@@ -379,57 +567,16 @@ static bool is_any(struct folder *f, const struct dirent *entry)
 	return true;
 }
 
-bool folder_each_link(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
+bool folder_each_stub(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
 		      struct err *e)
 {
-	return each_entry(f->root, is_our_link, f, fn, ctx, e);
+	return each_entry(f->root, is_our_stub, f, fn, ctx, e);
 }
 
 bool folder_each_released(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
 			  struct err *e)
 {
 	return each_entry(f->releases, is_any, f, fn, ctx, e);
-}
-
-/* Small files of our own */
-
-static bool write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
-{
-	char temporary[64];
-	char random[17];
-	bool ok;
-	int fd;
-
-	crypto_random_hex(random, 8);
-	(void)snprintf(temporary, sizeof temporary, "put-%s", random);
-	fd = openat(f->staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0)
-		return err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
-	ok = write_all(fd, data, len) && fsync(fd) == 0;
-	if (close(fd) != 0)
-		ok = false;
-	if (ok && renameat(f->staging, temporary, f->private, name) == 0 && fsync(f->private) == 0)
-		return true;
-	(void)err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
-	(void)unlinkat(f->staging, temporary, 0);
-	return false;
 }
 
 char *folder_get(const struct folder *f, struct arena *a, const char *name, size_t max, size_t *len)
@@ -459,14 +606,12 @@ char *folder_get(const struct folder *f, struct arena *a, const char *name, size
 bool staging_new(struct staging **out, struct folder *f, struct err *e)
 {
 	struct staging *s = calloc(1, sizeof *s);
-	char random[17];
 
 	if (s == NULL)
 		return err_no_memory(e);
 	s->folder = f;
 	s->file = -1;
-	crypto_random_hex(random, 8);
-	(void)snprintf(s->name, sizeof s->name, "new-%s", random);
+	temporary_name(s->name, "new");
 	s->dir = make_dir(f->staging, s->name, f->mode);
 	if (s->dir < 0) {
 		(void)err_errno(e, errno, "Writing to the functions folder %s", f->path);

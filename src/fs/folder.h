@@ -1,7 +1,7 @@
 /*
  * folder - the functions directory that the edge runtime reads: staging, publishing, switching and removing releases.
  *
- *   <slug>                       symlink to .releases/<slug>/<version>-<digest>, swapped by rename(2)
+ *   <slug>/index.ts              a stub that imports .releases/<slug>/<release>/index.ts, swapped by rename(2)
  *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
  *   .functions-admin/            lock, manifest.json, secrets.json, staging/ (swept at start)
  *   anything else                not ours, never touched
@@ -31,7 +31,7 @@ void folder_close(struct folder *f);
 
 const char *folder_path(const struct folder *f);
 
-/* ERR_CONFLICT where <slug> is there and is not one of our links. */
+/* ERR_CONFLICT where <slug> is there and is not one of our stubs. */
 MUST_CHECK bool folder_check_slug(const struct folder *f, const char *slug, struct err *e);
 
 /* "7-1f3a…" for version 7: the number and 12 digits of the digest. */
@@ -39,25 +39,33 @@ char *folder_release_name(struct arena *a, int version, const uint8_t digest[32]
 
 bool folder_has_release(const struct folder *f, const char *slug, const char *release);
 
-/* The release that <slug> points to, or NULL (also where that is none of ours). */
+/* The release that <slug> stands for, or NULL (also where that is none of ours). */
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug);
 
-/* Points <slug> at the release, at once; nothing is done where it does so already. */
-MUST_CHECK bool folder_switch(struct folder *f, const char *slug, const char *release, struct err *e);
+/*
+ * Lets <slug> stand for the release, at once; nothing is done where it does so already. deno_json: what its deno.json
+ * says.
+ */
+MUST_CHECK bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json,
+			      struct err *e);
 
-/* Removes the link, if it is ours. The releases stay until folder_remove_releases. */
+/* Removes the stub, if it is ours. The releases stay until folder_remove_releases. */
 MUST_CHECK bool folder_unlink(struct folder *f, const char *slug, struct err *e);
 
 /* Removes releases of slug but those named in keep (NULL-terminated); with an empty list also their directory. */
 MUST_CHECK bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e);
 
-/* Calls fn for each of our links, and for each directory below .releases; slugs live for the call only. */
-MUST_CHECK bool folder_each_link(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
+/* Removes the oldest releases of slug, by version, beyond the newest `count`; the active one always stays. */
+MUST_CHECK bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count,
+				      struct err *e);
+
+/* Calls fn for each of our stubs, and for each directory below .releases; slugs live for the call only. */
+MUST_CHECK bool folder_each_stub(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
 				 struct err *e);
 MUST_CHECK bool folder_each_released(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e),
 				     void *ctx, struct err *e);
 
-/* Makes the links of <slug> that were switched so far durable. */
+/* Makes the stubs that were switched so far durable. */
 MUST_CHECK bool folder_sync(struct folder *f, struct err *e);
 
 /* Replaces .functions-admin/<name> as a whole, durably. */

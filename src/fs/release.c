@@ -11,6 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Written all the same: without it, a deno.json in a directory above would count. */
+#define NO_IMPORT_MAP "{ \"lock\": false }\n"
+
 #define MAX_SHIM ((size_t)64 * 1024)
 
 /* The template with `mark` replaced by "./source/<path>" as a JSON string, which is a JavaScript string as well. */
@@ -51,7 +54,25 @@ bool release_add_shim(struct staging *s, const char *entrypoint, const char *imp
 
 	return staging_put(s, "boot.ts", boot->text, boot->len, e) &&
 	       put_filled(s, "index.ts", "index.ts.in", "@ENTRYPOINT@", entrypoint, e) &&
-	       (import_map == NULL || put_filled(s, "deno.json", "deno.json.in", "@IMPORT_MAP@", import_map, e));
+	       (import_map == NULL ? staging_put(s, "deno.json", NO_IMPORT_MAP, strlen(NO_IMPORT_MAP), e)
+				   : put_filled(s, "deno.json", "deno.json.in", "@IMPORT_MAP@", import_map, e));
+}
+
+char *release_stub_deno_json(struct arena *a, const char *slug, const char *release, const char *import_map)
+{
+	json_t *doc;
+	char *text;
+	char *copy;
+
+	if (import_map == NULL)
+		return arena_strdup(a, NO_IMPORT_MAP);
+	doc = json_pack("{s:o, s:b}", "importMap",
+			json_sprintf("../.releases/%s/%s/%s/%s", slug, release, RELEASE_SOURCE, import_map), "lock", 0);
+	text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	copy = text != NULL ? arena_printf(a, "%s\n", text) : NULL;
+	free(text);
+	json_decref(doc);
+	return copy;
 }
 
 bool release_add_bundle(struct staging *s, const char *upload, const char *entrypoint, int64_t max_bytes, struct err *e)
@@ -75,5 +96,5 @@ bool release_add_bundle(struct staging *s, const char *upload, const char *entry
 		(void)close(in);
 	if (out >= 0)
 		(void)close(out);
-	return ok && staging_remove(s, upload, e);
+	return ok;
 }

@@ -18,6 +18,10 @@
 /* Adds the shim for a source version; entrypoint and import_map (NULL for none) are paths as uploaded. */
 MUST_CHECK bool release_add_shim(struct staging *s, const char *entrypoint, const char *import_map, struct err *e);
 
+/* What deno.json says in the stub of this release (folder_switch): where its import map lies. NULL when memory is out.
+ */
+char *release_stub_deno_json(struct arena *a, const char *slug, const char *release, const char *import_map);
+
 /* Replaces the uploaded body `upload` (a path in the staging) by the archive inside it; checks that it has the entry
  * point. */
 MUST_CHECK bool release_add_bundle(struct staging *s, const char *upload, const char *entrypoint, int64_t max_bytes,

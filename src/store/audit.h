@@ -2,7 +2,7 @@
 #ifndef FA_STORE_AUDIT_H
 #define FA_STORE_AUDIT_H
 
-#include "store/model.h"
+#include "core/model.h"
 #include "store/pg.h"
 
 struct audit_entry {

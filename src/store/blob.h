@@ -6,7 +6,7 @@
 #ifndef FA_STORE_BLOB_H
 #define FA_STORE_BLOB_H
 
-#include "store/model.h"
+#include "core/model.h"
 #include "store/pg.h"
 
 #define BLOB_CHUNK ((size_t)512 * 1024)

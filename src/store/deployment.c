@@ -24,7 +24,8 @@ static const struct pg_stmt fail_abandoned = {
 	"'abandoned',"
 	" error_message = 'The service stopped before this deployment was finished', finished_at = clock_timestamp()"
 	" WHERE finished_at IS NULL AND status IN ('pending', 'staged', 'booted')"
-	" AND created_at < now() - $1::int8 * interval '1 millisecond' RETURNING 1)"
+	" AND function_id IN (SELECT id FROM functions_admin.edge_functions WHERE project_ref = $2)"
+	" AND created_at <= now() - $1::int8 * interval '1 millisecond' RETURNING 1)"
 	" SELECT count(*) FROM gone",
 };
 static const struct pg_stmt lock_project = {
@@ -37,7 +38,7 @@ static const struct pg_stmt select_before = {
 	"activate_before",
 	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4"
 	" FROM unnest($1::text[]) WITH ORDINALITY u (id, n) JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
-	" WHERE f.project_ref = $2 AND f.deleted_at IS NULL ORDER BY u.n",
+	" WHERE f.project_ref = $2 AND (f.deleted_at IS NULL OR $3::bool) ORDER BY u.n",
 };
 static const struct pg_stmt update_functions = {
 	"activate_functions",
@@ -103,12 +104,14 @@ bool deployment_verified(struct pg_conn *c, struct arena *a, const char *const *
 	return pg_query(c, a, &verify_deployments, &p, NULL, e);
 }
 
-bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, int64_t older_than_ms, int64_t *count, struct err *e)
+bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t older_than_ms,
+			       int64_t *count, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_result *r;
 
 	pg_int(&p, older_than_ms);
+	pg_text(&p, project_ref);
 	if (!pg_query(c, a, &fail_abandoned, &p, &r, e))
 		return false;
 	*count = pg_get_int(r, 0, 0);
@@ -139,76 +142,77 @@ static bool make_columns(struct arena *a, const struct activation *items, size_t
 	return true;
 }
 
-static bool read_before(struct pg_conn *c, struct arena *a, const char *project_ref, struct activation *items,
-			size_t count, struct columns *col, struct err *e)
+static bool read_before(struct pg_conn *c, struct arena *a, struct activation_set *set, struct columns *col,
+			struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_result *r;
 
-	pg_text_array(&p, col->ids, count);
-	pg_text(&p, project_ref);
+	pg_text_array(&p, col->ids, set->count);
+	pg_text(&p, set->project_ref);
+	pg_bool(&p, set->restore);
 	if (!pg_query(c, a, &select_before, &p, &r, e))
 		return false;
-	if ((size_t)pg_rows(r) != count)
+	if ((size_t)pg_rows(r) != set->count)
 		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
-	for (size_t i = 0; i < count; i++) {
-		items[i].version_before = (int)pg_get_int(r, (int)i, 1);
-		col->before[i] = items[i].version_before;
+	for (size_t i = 0; i < set->count; i++) {
+		set->items[i].version_before = (int)pg_get_int(r, (int)i, 1);
+		col->before[i] = set->items[i].version_before;
 	}
 	return true;
 }
 
-static bool write_release(struct pg_conn *c, struct arena *a, const char *project_ref, const struct columns *col,
-			  size_t count, int64_t number, int64_t generation, const char *source, const char *message,
-			  const struct actor *who, int64_t *release_id, struct err *e)
+static bool write_release(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct columns *col,
+			  const struct actor *who, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_params items = PG_PARAMS(a);
 	struct pg_result *r;
 
-	pg_text(&p, project_ref);
-	pg_int(&p, number);
-	pg_int(&p, generation);
-	pg_text(&p, source);
-	pg_text(&p, message);
+	pg_text(&p, set->project_ref);
+	pg_int(&p, set->release_number);
+	pg_int(&p, set->generation);
+	pg_text(&p, set->source);
+	pg_text(&p, set->message);
 	pg_text(&p, who->name);
 	pg_text(&p, who->request_id);
 	if (!pg_query(c, a, &insert_release, &p, &r, e))
 		return false;
-	*release_id = pg_get_int(r, 0, 0);
-	pg_int(&items, *release_id);
-	pg_text_array(&items, col->ids, count);
-	pg_int_array(&items, col->before, count);
-	pg_int_array(&items, col->after, count);
+	set->release_id = pg_get_int(r, 0, 0);
+	pg_int(&items, set->release_id);
+	pg_text_array(&items, col->ids, set->count);
+	pg_int_array(&items, col->before, set->count);
+	pg_int_array(&items, col->after, set->count);
 	return pg_query(c, a, &insert_items, &items, NULL, e);
 }
 
-static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct activation *items, size_t count,
-			       int64_t release_id, struct err *e)
+static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct activation_set *set, struct err *e)
 {
-	const char **ids = arena_array(a, count, sizeof *ids);
-	const char **checks = arena_array(a, count, sizeof *checks);
-	int64_t *staged = arena_array(a, count, sizeof *staged);
-	int64_t *booted = arena_array(a, count, sizeof *booted);
-	int64_t *ms = arena_array(a, count, sizeof *ms);
+	const char **ids = arena_array(a, set->count, sizeof *ids);
+	const char **checks = arena_array(a, set->count, sizeof *checks);
+	int64_t *staged = arena_array(a, set->count, sizeof *staged);
+	int64_t *booted = arena_array(a, set->count, sizeof *booted);
+	int64_t *ms = arena_array(a, set->count, sizeof *ms);
 	struct pg_params p = PG_PARAMS(a);
 	size_t n = 0;
 
 	if (ids == NULL || checks == NULL || staged == NULL || booted == NULL || ms == NULL)
 		return err_no_memory(e);
-	for (size_t i = 0; i < count; i++) {
-		if (items[i].deployment_id == NULL)
+	for (size_t i = 0; i < set->count; i++) {
+		const struct activation *item = &set->items[i];
+
+		if (item->deployment_id == NULL)
 			continue;
-		ids[n] = items[i].deployment_id;
-		checks[n] = items[i].boot_check != NULL ? items[i].boot_check : "";
-		staged[n] = items[i].staged_at;
-		booted[n] = items[i].booted_at;
-		ms[n] = items[i].boot_ms;
+		ids[n] = item->deployment_id;
+		checks[n] = item->boot_check != NULL ? item->boot_check : "";
+		staged[n] = item->staged_at;
+		booted[n] = item->booted_at;
+		ms[n] = item->boot_ms;
 		n++;
 	}
 	if (n == 0)
 		return true;
-	pg_int(&p, release_id);
+	pg_int(&p, set->release_id);
 	pg_text_array(&p, ids, n);
 	pg_int_array(&p, staged, n);
 	pg_int_array(&p, booted, n);
@@ -217,31 +221,28 @@ static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct 
 	return pg_query(c, a, &update_deployments, &p, NULL, e);
 }
 
-bool deployment_activate(struct pg_conn *c, struct arena *a, const char *project_ref, struct activation *items,
-			 size_t count, const char *source, const char *message, const struct actor *who,
-			 int64_t *generation, struct err *e)
+bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct actor *who,
+			 struct err *e)
 {
 	struct pg_params lock = PG_PARAMS(a);
 	struct pg_params update = PG_PARAMS(a);
 	struct pg_result *r;
 	struct columns col;
-	int64_t release_id = 0;
 
-	if (!make_columns(a, items, count, &col))
+	if (!make_columns(a, set->items, set->count, &col))
 		return err_no_memory(e);
-	pg_text(&lock, project_ref);
+	pg_text(&lock, set->project_ref);
 	if (!pg_query(c, a, &lock_project, &lock, &r, e))
 		return false;
 	if (pg_rows(r) == 0)
 		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
-	*generation = pg_get_int(r, 0, 0);
-	if (!read_before(c, a, project_ref, items, count, &col, e))
+	set->generation = pg_get_int(r, 0, 0);
+	set->release_number = pg_get_int(r, 0, 1);
+	if (!read_before(c, a, set, &col, e))
 		return false;
-	pg_text_array(&update, col.ids, count);
-	pg_int_array(&update, col.after, count);
-	pg_text_array(&update, col.names, count);
-	return pg_query(c, a, &update_functions, &update, NULL, e) &&
-	       write_release(c, a, project_ref, &col, count, pg_get_int(r, 0, 1), *generation, source, message, who,
-			     &release_id, e) &&
-	       finish_deployments(c, a, items, count, release_id, e);
+	pg_text_array(&update, col.ids, set->count);
+	pg_int_array(&update, col.after, set->count);
+	pg_text_array(&update, col.names, set->count);
+	return pg_query(c, a, &update_functions, &update, NULL, e) && write_release(c, a, set, &col, who, e) &&
+	       finish_deployments(c, a, set, e);
 }

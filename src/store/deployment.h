@@ -3,10 +3,10 @@
 #ifndef FA_STORE_DEPLOYMENT_H
 #define FA_STORE_DEPLOYMENT_H
 
-#include "store/model.h"
+#include "core/model.h"
 #include "store/pg.h"
 
-/* status: pending or bundled (stored, to be activated by a later call). */
+/* status: pending, or bundled (stored, and over; a later call activates the version with a deployment of its own). */
 MUST_CHECK bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const char *function_id,
 				  int version, const char *status, const struct actor *who, struct err *e);
 
@@ -19,17 +19,16 @@ MUST_CHECK bool deployment_verified(struct pg_conn *c, struct arena *a, const ch
 				    struct err *e);
 
 /* Ends those that a killed process left behind: not active yet and older than the given age. Their number in *count. */
-MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, int64_t older_than_ms, int64_t *count,
-					  struct err *e);
+MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref,
+					  int64_t older_than_ms, int64_t *count, struct err *e);
 
 /*
  * THE change of what serves, within the caller's transaction: locks the project, checks that every function is there
- * and not deleted (ERR_NOT_FOUND otherwise), moves the active versions, adds one to the generation, writes the release
- * and its items, and ends the deployments as active. Fills version_before of each item. source: as in the releases
- * table.
+ * and not deleted (ERR_NOT_FOUND otherwise; set->restore takes deleted ones as well), moves the active versions, adds
+ * one to the generation, writes the release and its items, and ends the deployments as active. Fills what the set has
+ * for results.
  */
-MUST_CHECK bool deployment_activate(struct pg_conn *c, struct arena *a, const char *project_ref,
-				    struct activation *items, size_t count, const char *source, const char *message,
-				    const struct actor *who, int64_t *generation, struct err *e);
+MUST_CHECK bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set,
+				    const struct actor *who, struct err *e);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef FA_STORE_FUNCTION_H
 #define FA_STORE_FUNCTION_H
 
-#include "store/model.h"
+#include "core/model.h"
 #include "store/pg.h"
 
 /* What serves: every function of the project with an active version, that version in .version, by slug. */

@@ -8,6 +8,7 @@
 #include <libpq-fe.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct pg_pool {
 	char **values;
 	int64_t timeout_ms;
 	int64_t down_until_ms; /* no connect is tried before */
+	_Atomic int server_version;
 	int max;
 	struct pg_conn conns[];
 };
@@ -315,6 +317,7 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 		log_error("database: cannot connect: %s", message);
 		return unavailable(e);
 	}
+	atomic_store(&pool->server_version, PQserverVersion(c->pq));
 	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
 	return true;
 }
@@ -511,6 +514,11 @@ bool pg_begin_lazy(struct pg_conn *c, struct err *e)
 	return begin(c, "BEGIN; SET LOCAL synchronous_commit = off", e);
 }
 
+bool pg_begin_snapshot(struct pg_conn *c, struct err *e)
+{
+	return begin(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e);
+}
+
 bool pg_commit(struct pg_conn *c, struct err *e)
 {
 	c->in_transaction = false;
@@ -621,9 +629,9 @@ const char **pg_get_text_array(const struct pg_result *r, int row, int col, stru
 	return out;
 }
 
-int pg_server_version(const struct pg_conn *c)
+int pg_pool_server_version(struct pg_pool *pool)
 {
-	return PQserverVersion(c->pq);
+	return atomic_load(&pool->server_version);
 }
 
 struct pg_pool_stats pg_pool_stats(struct pg_pool *pool)

@@ -84,6 +84,8 @@ MUST_CHECK bool pg_begin(struct pg_conn *c, struct err *e);
 /* As pg_begin, but its commit need not wait for the disk: only where a later, waiting commit of the same deploy covers
  * it. */
 MUST_CHECK bool pg_begin_lazy(struct pg_conn *c, struct err *e);
+/* One consistent picture over several reads. */
+MUST_CHECK bool pg_begin_snapshot(struct pg_conn *c, struct err *e);
 MUST_CHECK bool pg_commit(struct pg_conn *c, struct err *e);
 /* Quietly ends a transaction, if one is open. */
 void pg_rollback(struct pg_conn *c);
@@ -103,8 +105,8 @@ struct pg_bytes pg_get_bytes(const struct pg_result *r, int row, int col);
 /* A text[] as a NULL-terminated list in the arena; NULL for NULL or when memory is out. */
 const char **pg_get_text_array(const struct pg_result *r, int row, int col, struct arena *a);
 
-/* The server's version as an integer (150020). */
-int pg_server_version(const struct pg_conn *c);
+/* The server's version as an integer (150020), as the last connection saw it; 0 before the first. */
+int pg_pool_server_version(struct pg_pool *pool);
 
 struct pg_pool_stats {
 	int open;

@@ -2,7 +2,7 @@
 #ifndef FA_STORE_PROJECT_H
 #define FA_STORE_PROJECT_H
 
-#include "store/model.h"
+#include "core/model.h"
 #include "store/pg.h"
 
 /* ref: 20 letters, or "default" for the default project. */

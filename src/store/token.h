@@ -2,21 +2,8 @@
 #ifndef FA_STORE_TOKEN_H
 #define FA_STORE_TOKEN_H
 
-#include "store/model.h"
+#include "core/model.h"
 #include "store/pg.h"
-
-struct access_token {
-	const char *id;
-	const char *name;
-	unsigned scopes;         /* auth/principal.h's bits */
-	const char *project_ref; /* NULL: any */
-	const char **slugs;      /* NULL: any; else patterns, NULL-terminated */
-	const char *created_by;
-	int64_t created_at;
-	int64_t expires_at;   /* 0: never */
-	int64_t revoked_at;   /* 0: not */
-	int64_t last_used_at; /* 0: never */
-};
 
 /* The token with this hash that is neither revoked nor expired, by the database's clock; marks its use, at most once a
  * minute. */

@@ -1,10 +1,10 @@
 /*
- * model - the domain's records, as the store reads and writes them and every layer above passes them on.
+ * model - the domain's records, as the store reads and writes them and the layers above pass them on.
  *
  * Strings live in the arena that was given to the call which made the record. Times are milliseconds since the epoch.
  */
-#ifndef FA_STORE_MODEL_H
-#define FA_STORE_MODEL_H
+#ifndef FA_CORE_MODEL_H
+#define FA_CORE_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -74,6 +74,20 @@ struct file_list {
 	size_t count;
 };
 
+/* An access token's row; the token itself is never stored. */
+struct access_token {
+	const char *id;
+	const char *name;
+	unsigned scopes;         /* auth/principal.h's bits */
+	const char *project_ref; /* NULL: any */
+	const char **slugs;      /* NULL: any; else patterns, NULL-terminated */
+	const char *created_by;
+	int64_t created_at;
+	int64_t expires_at;   /* 0: never */
+	int64_t revoked_at;   /* 0: not */
+	int64_t last_used_at; /* 0: never */
+};
+
 /* One function's change within an activation. */
 struct activation {
 	const char *function_id;
@@ -86,6 +100,20 @@ struct activation {
 	int boot_ms;
 	int64_t staged_at;
 	int64_t booted_at;
+};
+
+/* What one call changes, as a unit. */
+struct activation_set {
+	const char *project_ref;
+	struct activation *items;
+	size_t count;
+	const char *source;  /* as in the releases table */
+	const char *message; /* NULL for none */
+	bool restore;        /* deleted functions may come back */
+	/* Results. */
+	int64_t generation;
+	int64_t release_number;
+	int64_t release_id;
 };
 
 /* Who asks, for the records that name them. */

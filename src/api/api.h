@@ -1,0 +1,60 @@
+/*
+ * api - HTTP to services and back: the routes, and what each handler works with.
+ *
+ * A handler reads the request, calls a service, and renders what it returned; it returns false with the error set,
+ * which the router turns into the answer. Every row of the route table names the scope that its caller needs.
+ */
+#ifndef FA_API_API_H
+#define FA_API_API_H
+
+#include "auth/auth.h"
+#include "http/request.h"
+#include "http/response.h"
+#include "service/service.h"
+
+/* One for the process. */
+struct api {
+	struct service *service;
+	const struct auth *auth;
+	const struct config *cfg;
+};
+
+/* One request on its way through. */
+struct call {
+	struct api *api;
+	struct arena *arena;
+	struct request *req;
+	struct response *resp;
+	struct principal who;
+	struct actor actor;
+	struct project project; /* of routes with {ref} */
+	const char *slug;       /* of routes with {slug}, decoded and checked */
+	const char *id;         /* of routes with {id} */
+};
+
+/* Answers one request; never fails, since every failure is an answer. */
+void api_handle(struct api *api, struct request *req, struct response *resp);
+
+/* Checks a slug that did not come with the path, and that the caller may touch it; then it is c->slug. */
+MUST_CHECK bool api_bind_slug(struct call *c, const char *slug, struct err *e);
+
+/* The answer to a request that could not even be read. */
+void api_refuse(const struct err *e, const char *request_id, struct response *resp);
+
+enum route_flags {
+	ROUTE_PUBLIC = 1 << 0, /* no credential is asked for; every other row needs one, and names a scope */
+	ROUTE_FLAT = 1 << 1    /* the flat API: errors carry "error" as well */
+};
+
+struct route {
+	const char *method;
+	const char *path; /* {ref}, {slug} and {id} stand for one segment each */
+	unsigned scope;   /* enum scope; SCOPE_NONE: any good credential will do */
+	unsigned flags;
+	bool (*handler)(struct call *c, struct err *e);
+};
+
+/* Every route of the program, for the router and for the tests that walk them. Ends with a row without method. */
+extern const struct route api_routes[];
+
+#endif

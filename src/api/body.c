@@ -1,0 +1,161 @@
+#include "api/body.h"
+
+#include "core/crypto.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "service/function.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One part: its head (with the end of the part before it), then a file's content or none. */
+struct part {
+	const char *head;
+	const struct file *file; /* NULL: the head is all */
+};
+
+struct body {
+	struct service *service;
+	struct part *parts;
+	size_t count;
+};
+
+static bool to_writer(void *ctx, const void *data, size_t len, struct err *e)
+{
+	const struct response_writer *w = ctx;
+
+	return w->write(w->ctx, data, len) ? true : err_set(e, ERR_INTERNAL, "client_gone", "The client went away");
+}
+
+static bool stream_body(void *ctx, const struct response_writer *w)
+{
+	const struct body *b = ctx;
+	struct response_writer out = *w;
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < b->count; i++) {
+		const struct part *p = &b->parts[i];
+
+		if (p->head[0] != '\0' && !w->write(w->ctx, p->head, strlen(p->head)))
+			return false;
+		if (p->file != NULL && !function_read(b->service, p->file, to_writer, &out, &e)) {
+			log_warn("a download ended early: %s", e.message);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool send_parts(struct call *c, struct part *parts, size_t count, struct err *e)
+{
+	struct body *b = arena_alloc(c->arena, sizeof *b);
+
+	if (b == NULL)
+		return err_no_memory(e);
+	*b = (struct body){.service = c->api->service, .parts = parts, .count = count};
+	c->resp->status = 200;
+	c->resp->content_length = 0;
+	for (size_t i = 0; i < count; i++)
+		c->resp->content_length +=
+			(int64_t)strlen(parts[i].head) + (parts[i].file != NULL ? parts[i].file->size : 0);
+	c->resp->stream = stream_body;
+	c->resp->stream_ctx = b;
+	return true;
+}
+
+/* A file name within quotes (RFC 7578, 4.2, as browsers do it): '"' as %22. Paths have no control characters. */
+static const char *quoted(struct arena *a, const char *path)
+{
+	char *out = arena_alloc(a, 3 * strlen(path) + 1);
+	size_t n = 0;
+
+	if (out == NULL)
+		return NULL;
+	for (; *path != '\0'; path++) {
+		if (*path == '"') {
+			memcpy(out + n, "%22", 3);
+			n += 3;
+		} else {
+			out[n++] = *path;
+		}
+	}
+	return out;
+}
+
+static char *metadata_text(struct arena *a, const struct function *f)
+{
+	const struct version *v = &f->version;
+	json_t *doc = json_pack(
+		"{s:s, s:s, s:I, s:I, s:i}", "deno2_entrypoint_path", arena_printf(a, "source/%s", v->entrypoint),
+		"deployment_id", arena_printf(a, "%s_%s_%d", f->project_ref, f->id, v->number), "original_size",
+		(json_int_t)v->size, "compressed_size", (json_int_t)v->size, "module_count", v->file_count);
+	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *copy = text != NULL ? arena_strdup(a, text) : NULL;
+
+	free(text);
+	json_decref(doc);
+	return copy;
+}
+
+static bool send_source(struct call *c, const struct function *f, struct err *e)
+{
+	struct arena *a = c->arena;
+	struct file_list files;
+	char boundary[48] = "functions-admin-";
+	const char *metadata = metadata_text(a, f);
+	struct part *parts;
+	char *type;
+
+	if (!function_files(c->api->service, a, f, &files, e))
+		return false;
+	/* 128 random bits: no file has it by chance, and nobody can put it into one beforehand. */
+	crypto_random_hex(boundary + strlen(boundary), 16);
+	parts = arena_array(a, files.count + 2, sizeof *parts);
+	type = arena_printf(a, "multipart/form-data; boundary=%s", boundary);
+	if (parts == NULL || metadata == NULL || type == NULL)
+		return err_no_memory(e);
+	parts[0].head = arena_printf(a,
+				     "--%s\r\nContent-Disposition: form-data; name=\"metadata\"\r\n"
+				     "Content-Type: application/json\r\n\r\n%s",
+				     boundary, metadata);
+	for (size_t i = 0; i < files.count; i++) {
+		const char *name = quoted(a, files.items[i].path);
+
+		parts[i + 1].file = &files.items[i];
+		parts[i + 1].head =
+			name == NULL
+				? NULL
+				: arena_printf(
+					  a,
+					  "\r\n--%s\r\nContent-Disposition: form-data; name=\"file\"; "
+					  "filename=\"source/%s\"\r\nContent-Type: application/octet-stream\r\n\r\n",
+					  boundary, name);
+	}
+	parts[files.count + 1].head = arena_printf(a, "\r\n--%s--\r\n", boundary);
+	for (size_t i = 0; i < files.count + 2; i++)
+		if (parts[i].head == NULL)
+			return err_no_memory(e);
+	response_header(c->resp, "Content-Type", type);
+	return send_parts(c, parts, files.count + 2, e);
+}
+
+static bool send_bundle(struct call *c, const struct function *f, struct err *e)
+{
+	struct part *part = arena_alloc(c->arena, sizeof *part);
+	struct file_list files;
+
+	if (part == NULL)
+		return err_no_memory(e);
+	if (!function_files(c->api->service, c->arena, f, &files, e))
+		return false;
+	if (files.count != 1)
+		return err_set(e, ERR_INTERNAL, NULL, "A bundle has one file, this one has %zu", files.count);
+	*part = (struct part){.head = "", .file = &files.items[0]};
+	response_header(c->resp, "Content-Type", "application/vnd.denoland.eszip");
+	return send_parts(c, part, 1, e);
+}
+
+bool body_send(struct call *c, const struct function *f, struct err *e)
+{
+	return f->version.kind == KIND_ESZIP ? send_bundle(c, f, e) : send_source(c, f, e);
+}

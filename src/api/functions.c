@@ -1,0 +1,198 @@
+#include "api/body.h"
+#include "api/handlers.h"
+#include "api/intake.h"
+#include "api/view.h"
+#include "auth/scope.h"
+#include "core/json.h"
+#include "core/text.h"
+#include "service/deploy.h"
+#include "service/function.h"
+
+#include <string.h>
+
+bool functions_list(struct call *c, struct err *e)
+{
+	json_t *array = json_array();
+	struct function_list list;
+
+	if (!function_all(c->api->service, c->arena, c->project.ref, &list, e)) {
+		json_decref(array);
+		return false;
+	}
+	for (size_t i = 0; i < list.count; i++) {
+		if (!principal_may_slug(&c->who, list.items[i].slug))
+			continue;
+		if (json_array_append_new(array, view_function(c->arena, &list.items[i])) != 0) {
+			json_decref(array);
+			return err_no_memory(e);
+		}
+	}
+	return response_json(c->resp, 200, array, e);
+}
+
+bool functions_get(struct call *c, struct err *e)
+{
+	struct function f;
+
+	return function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) &&
+	       response_json(c->resp, 200, view_function(c->arena, &f), e);
+}
+
+bool functions_body(struct call *c, struct err *e)
+{
+	struct function f;
+
+	return function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) && body_send(c, &f, e);
+}
+
+/* What was deployed, and what that was: X-Deploy-Result tells the cases apart that the function object cannot. */
+static bool answer_deploy(struct call *c, int status, const struct deploy_result *result, bool bundle_only,
+			  struct err *e)
+{
+	response_header(c->resp, "X-Deploy-Result",
+			result->unchanged  ? "unchanged"
+			: bundle_only      ? "bundled"
+			: result->verified ? "verified"
+					   : "active");
+	return response_json(c->resp, status, view_function(c->arena, &result->function), e);
+}
+
+static bool run(struct call *c, struct deploy_request *req, int status, struct err *e)
+{
+	struct deploy_result result;
+
+	req->project_ref = c->project.ref;
+	req->slug = c->slug;
+	return intake_message(c, &req->message, e) &&
+	       deploy_run(c->api->service, c->arena, &c->actor, req, &result, e) &&
+	       answer_deploy(c, status, &result, req->bundle_only, e);
+}
+
+bool functions_deploy(struct call *c, struct err *e)
+{
+	struct deploy_request req = {0};
+	const char *slug = request_query(c->req, "slug");
+
+	if (slug == NULL || slug[0] == '\0')
+		return err_set(e, ERR_MALFORMED, "no_slug", "The query parameter slug is missing");
+	return api_bind_slug(c, slug, e) && intake_bool(c, "bundleOnly", false, &req.bundle_only, e) &&
+	       intake_multipart(c, &req, e) && run(c, &req, 201, e);
+}
+
+bool functions_create(struct call *c, struct err *e)
+{
+	struct deploy_request req = {.expect = EXPECT_NEW};
+	const char *slug = NULL;
+
+	if (!intake_single(c, &req, &slug, e))
+		return false;
+	if (slug == NULL || slug[0] == '\0')
+		return err_set(e, ERR_INVALID, "no_slug", "slug is missing");
+	if (req.upload == NULL)
+		return err_set(e, ERR_INVALID, "no_body", "body is missing");
+	return api_bind_slug(c, slug, e) && run(c, &req, 201, e);
+}
+
+/* Name and verify_jwt alone need no upload. */
+static bool change_settings(struct call *c, const struct deploy_request *req, struct err *e)
+{
+	struct deploy_choice choice = {.slug = c->slug, .name = req->name, .verify_jwt = req->verify_jwt};
+	struct function *changed;
+	struct function f;
+	bool new_verify;
+
+	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e))
+		return false;
+	new_verify = req->verify_jwt != VERIFY_KEEP && (req->verify_jwt == VERIFY_ON) != f.version.verify_jwt;
+	if (new_verify) {
+		choice.version = f.version.number;
+		if (!deploy_activate_many(c->api->service, c->arena, &c->actor, c->project.ref, &choice, 1, NULL,
+					  &changed, e))
+			return false;
+		f = changed[0];
+	} else if (req->name != NULL && !text_eq(req->name, f.name) &&
+		   !function_set_name(c->api->service, c->arena, &c->actor, &f, req->name, e)) {
+		return false;
+	}
+	return response_json(c->resp, 200, view_function(c->arena, &f), e);
+}
+
+bool functions_update(struct call *c, struct err *e)
+{
+	struct deploy_request req = {.expect = EXPECT_EXISTING};
+	const char *slug = NULL;
+
+	if (!intake_single(c, &req, &slug, e))
+		return false;
+	/* The CLI repeats the slug in the query; Cloud has no renaming of slugs, and neither have we. */
+	if (slug != NULL && !text_eq(slug, c->slug))
+		return err_set(e, ERR_INVALID, "slug_is_fixed", "A function's slug cannot be changed");
+	return req.upload != NULL ? run(c, &req, 200, e) : change_settings(c, &req, e);
+}
+
+#define MAX_BULK 10000
+
+static bool read_choice(struct call *c, const json_t *item, struct deploy_choice *out, struct err *e)
+{
+	int64_t version = 0;
+	bool present = false;
+	bool verify = false;
+
+	if (!json_is_object(item))
+		return err_set(e, ERR_INVALID, NULL, "Each item must be an object");
+	if (!json_get_string(item, "slug", JSON_REQUIRED, &out->slug, e) || !api_bind_slug(c, out->slug, e) ||
+	    !json_get_string(item, "id", JSON_OPTIONAL, &out->id, e) ||
+	    !json_get_string(item, "name", JSON_OPTIONAL, &out->name, e) ||
+	    !json_get_int(item, "version", JSON_REQUIRED, 1, INT32_MAX, &version, e) ||
+	    !json_get_bool(item, "verify_jwt", JSON_OPTIONAL, &present, &verify, e))
+		return false;
+	out->version = (int)version;
+	out->verify_jwt = !present ? VERIFY_KEEP : verify ? VERIFY_ON : VERIFY_OFF;
+	return true;
+}
+
+bool functions_bulk_update(struct call *c, struct err *e)
+{
+	struct deploy_choice *choices;
+	const char *message = NULL;
+	struct function *functions;
+	json_t *answer;
+	json_t *list;
+	json_t *doc;
+	size_t count;
+
+	if (!intake_json(c, &doc, e) || !intake_message(c, &message, e))
+		return false;
+	if (!json_is_array(doc))
+		return err_set(e, ERR_INVALID, NULL, "The body must be an array of functions");
+	count = json_array_size(doc);
+	if (count > MAX_BULK)
+		return err_set(e, ERR_TOO_LARGE, NULL, "More than %d functions in one call", MAX_BULK);
+	choices = arena_array(c->arena, count, sizeof *choices);
+	if (choices == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < count; i++) {
+		if (!read_choice(c, json_array_get(doc, i), &choices[i], e))
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (text_eq(choices[i].slug, choices[j].slug))
+				return err_set(e, ERR_INVALID, "duplicate_slug",
+					       "The function %s stands twice in the list", choices[i].slug);
+	}
+	if (!deploy_activate_many(c->api->service, c->arena, &c->actor, c->project.ref, choices, count, message,
+				  &functions, e))
+		return false;
+	list = json_array();
+	answer = json_pack("{s:o}", "functions", list);
+	for (size_t i = 0; answer != NULL && i < count; i++)
+		if (json_array_append_new(list, view_function(c->arena, &functions[i])) != 0) {
+			json_decref(answer);
+			answer = NULL;
+		}
+	return response_json(c->resp, 200, answer, e);
+}
+
+bool functions_delete(struct call *c, struct err *e)
+{
+	return deploy_remove(c->api->service, c->arena, &c->actor, c->project.ref, c->slug, e);
+}

@@ -1,0 +1,39 @@
+/* handlers - what the rows of the route table call. Each fills c->resp, or returns false with the error set. */
+#ifndef FA_API_HANDLERS_H
+#define FA_API_HANDLERS_H
+
+#include "api/api.h"
+
+/* projects.c */
+bool projects_list(struct call *c, struct err *e);
+bool projects_get(struct call *c, struct err *e);
+bool projects_api_keys(struct call *c, struct err *e);
+
+/* functions.c */
+bool functions_list(struct call *c, struct err *e);
+bool functions_get(struct call *c, struct err *e);
+bool functions_body(struct call *c, struct err *e);
+bool functions_deploy(struct call *c, struct err *e);
+bool functions_create(struct call *c, struct err *e);
+bool functions_update(struct call *c, struct err *e);
+bool functions_bulk_update(struct call *c, struct err *e);
+bool functions_delete(struct call *c, struct err *e);
+
+/* flat.c */
+bool flat_list(struct call *c, struct err *e);
+bool flat_get(struct call *c, struct err *e);
+bool flat_deploy(struct call *c, struct err *e);
+bool flat_delete(struct call *c, struct err *e);
+
+/* access.c */
+bool access_tokens_list(struct call *c, struct err *e);
+bool access_tokens_create(struct call *c, struct err *e);
+bool access_tokens_revoke(struct call *c, struct err *e);
+
+/* ops.c */
+bool ops_health(struct call *c, struct err *e);
+bool ops_ready(struct call *c, struct err *e);
+bool ops_metrics(struct call *c, struct err *e);
+bool ops_openapi(struct call *c, struct err *e);
+
+#endif

@@ -1,0 +1,83 @@
+#include "api/handlers.h"
+#include "api/view.h"
+#include "auth/scope.h"
+#include "core/text.h"
+#include "service/function.h"
+
+#include <string.h>
+
+/* 'database' as clients show it; nobody connects to it through this API. */
+static void fill_details(struct call *c, struct view_project_details *d)
+{
+	const struct config *cfg = c->api->cfg;
+
+	*d = (struct view_project_details){
+		.organization = cfg->organization,
+		.region = cfg->region,
+		.database_host = cfg->postgres_host != NULL ? cfg->postgres_host : "localhost",
+		.server_version = function_server_version(c->api->service),
+	};
+}
+
+bool projects_list(struct call *c, struct err *e)
+{
+	struct view_project_details details;
+	struct project *projects;
+	json_t *array;
+	size_t count;
+
+	if (!function_projects(c->api->service, c->arena, c->who.project, &projects, &count, e))
+		return false;
+	fill_details(c, &details);
+	array = json_array();
+	for (size_t i = 0; i < count; i++)
+		if (json_array_append_new(array, view_project(c->arena, &projects[i], &details)) != 0) {
+			json_decref(array);
+			return err_no_memory(e);
+		}
+	return response_json(c->resp, 200, array, e);
+}
+
+bool projects_get(struct call *c, struct err *e)
+{
+	struct view_project_details details;
+
+	fill_details(c, &details);
+	return response_json(c->resp, 200, view_project(c->arena, &c->project, &details), e);
+}
+
+/* The first 8 characters show which key it is; the rest stays hidden. */
+static const char *masked(struct arena *a, const char *key)
+{
+	return strlen(key) > 16 ? arena_printf(a, "%.8s...", key) : "...";
+}
+
+static bool add_key(struct call *c, json_t *array, const char *name, const char *type, const char *key, bool reveal)
+{
+	const char *id = arena_printf(c->arena, "%s-%s", type, name);
+
+	if (key == NULL || key[0] == '\0')
+		return true;
+	return json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:s}", "id", id, "name", name, "type", type,
+						      "api_key", reveal ? key : masked(c->arena, key))) == 0;
+}
+
+bool projects_api_keys(struct call *c, struct err *e)
+{
+	const struct config *cfg = c->api->cfg;
+	const char *asked = request_query(c->req, "reveal");
+	/* A caller who may not see the keys still gets the list: `supabase link` needs it. */
+	bool reveal = asked != NULL && text_eq(asked, "true") && principal_has(&c->who, SCOPE_PROJECTS_ADMIN);
+	json_t *array = json_array();
+
+	/* Keys are this process's configuration, and it is about one project. */
+	if (text_eq(c->project.ref, cfg->project_ref) &&
+	    (!add_key(c, array, "anon", "legacy", cfg->anon_key, reveal) ||
+	     !add_key(c, array, "service_role", "legacy", cfg->service_role_key, reveal) ||
+	     !add_key(c, array, "default", "publishable", cfg->publishable_key, reveal) ||
+	     !add_key(c, array, "default", "secret", cfg->secret_key, reveal))) {
+		json_decref(array);
+		return err_no_memory(e);
+	}
+	return response_json(c->resp, 200, array, e);
+}

@@ -1,0 +1,242 @@
+#include "api/handlers.h"
+#include "auth/scope.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/names.h"
+#include "core/text.h"
+#include "service/function.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define FUNCTIONS "/v1/projects/{ref}/functions"
+
+const struct route api_routes[] = {
+	{"GET", "/healthz", SCOPE_NONE, ROUTE_PUBLIC, ops_health},
+	{"GET", "/readyz", SCOPE_NONE, ROUTE_PUBLIC, ops_ready},
+	{"GET", "/metrics", SCOPE_NONE, ROUTE_PUBLIC, ops_metrics},
+	{"GET", "/v1/openapi.json", SCOPE_NONE, ROUTE_PUBLIC, ops_openapi},
+
+	{"GET", "/v1/projects", SCOPE_NONE, 0, projects_list},
+	{"GET", "/v1/projects/{ref}", SCOPE_NONE, 0, projects_get},
+	{"GET", "/v1/projects/{ref}/api-keys", SCOPE_NONE, 0, projects_api_keys},
+
+	{"GET", FUNCTIONS, SCOPE_FUNCTIONS_READ, 0, functions_list},
+	{"POST", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_create},
+	{"PUT", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_bulk_update},
+	{"POST", FUNCTIONS "/deploy", SCOPE_FUNCTIONS_WRITE, 0, functions_deploy},
+	{"GET", FUNCTIONS "/{slug}", SCOPE_FUNCTIONS_READ, 0, functions_get},
+	{"PATCH", FUNCTIONS "/{slug}", SCOPE_FUNCTIONS_WRITE, 0, functions_update},
+	{"DELETE", FUNCTIONS "/{slug}", SCOPE_FUNCTIONS_WRITE, 0, functions_delete},
+	{"GET", FUNCTIONS "/{slug}/body", SCOPE_FUNCTIONS_READ, 0, functions_body},
+
+	{"GET", "/v1/functions", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_list},
+	{"POST", "/v1/functions", SCOPE_FUNCTIONS_WRITE, ROUTE_FLAT, flat_deploy},
+	{"GET", "/v1/functions/{slug}", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_get},
+	{"DELETE", "/v1/functions/{slug}", SCOPE_FUNCTIONS_WRITE, ROUTE_FLAT, flat_delete},
+
+	{"GET", "/v1/access-tokens", SCOPE_TOKENS_ADMIN, 0, access_tokens_list},
+	{"POST", "/v1/access-tokens", SCOPE_TOKENS_ADMIN, 0, access_tokens_create},
+	{"DELETE", "/v1/access-tokens/{id}", SCOPE_TOKENS_ADMIN, 0, access_tokens_revoke},
+	{NULL, NULL, SCOPE_NONE, 0, NULL},
+};
+
+/* The segments of a request that stand in a route's braces, still encoded. */
+struct captured {
+	const char *ref;
+	size_t ref_len;
+	const char *slug;
+	size_t slug_len;
+	const char *id;
+	size_t id_len;
+};
+
+/* A trailing slash is allowed: the flat client sends one, and gateways add it. */
+static bool match_path(const char *pattern, const char *path, struct captured *cap)
+{
+	while (*pattern != '\0') {
+		size_t len;
+
+		if (*pattern != '{') {
+			if (*pattern++ != *path++)
+				return false;
+			continue;
+		}
+		len = strcspn(path, "/");
+		if (len == 0)
+			return false;
+		if (text_starts(pattern, "{ref}")) {
+			cap->ref = path;
+			cap->ref_len = len;
+		} else if (text_starts(pattern, "{slug}")) {
+			cap->slug = path;
+			cap->slug_len = len;
+		} else {
+			cap->id = path;
+			cap->id_len = len;
+		}
+		pattern = strchr(pattern, '}') + 1;
+		path += len;
+	}
+	return path[0] == '\0' || text_eq(path, "/");
+}
+
+/* HEAD is GET without the body (RFC 9110, 9.3.2). */
+static bool match_method(const struct route *r, const char *method)
+{
+	return text_eq(r->method, method) || (text_eq(method, "HEAD") && text_eq(r->method, "GET"));
+}
+
+/* The row for this request, or NULL with ERR_NOT_FOUND, or ERR_METHOD and the Allow header set. */
+static const struct route *find_route(const struct request *req, struct response *resp, struct captured *cap,
+				      struct err *e)
+{
+	const struct route *found = NULL;
+	char *allow = NULL;
+
+	for (const struct route *r = api_routes; r->method != NULL && found == NULL; r++) {
+		struct captured here = {0};
+
+		if (!match_path(r->path, req->path, &here))
+			continue;
+		/* ".../functions/deploy" is also a "{slug}": a row without braces there comes first in the table. */
+		if (match_method(r, req->method)) {
+			found = r;
+			*cap = here;
+		} else {
+			allow = allow == NULL ? arena_strdup(req->arena, r->method)
+					      : arena_printf(req->arena, "%s, %s", allow, r->method);
+			if (allow != NULL && text_eq(r->method, "GET"))
+				allow = arena_printf(req->arena, "%s, HEAD", allow);
+		}
+	}
+	if (found != NULL)
+		return found;
+	if (allow == NULL) {
+		(void)err_set(e, ERR_NOT_FOUND, "route_not_found", "There is nothing at this path");
+		return NULL;
+	}
+	response_header(resp, "Allow", allow);
+	(void)err_set(e, ERR_METHOD, NULL, "This path is not for the method %.16s", req->method);
+	return NULL;
+}
+
+static bool bind_project(struct call *c, const char *ref, struct err *e)
+{
+	if (!function_project(c->api->service, c->arena, ref, &c->project, e))
+		return false;
+	/* To whoever is bound to another project this one does not exist. */
+	if (!principal_may_project(&c->who, c->project.ref))
+		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
+	return true;
+}
+
+bool api_bind_slug(struct call *c, const char *slug, struct err *e)
+{
+	if (!names_check_slug(slug, e))
+		return false;
+	if (!principal_may_slug(&c->who, slug))
+		return err_set(e, ERR_FORBIDDEN, "slug_not_allowed", "This access token is not for this function");
+	c->slug = slug;
+	return true;
+}
+
+/* Decoded segments; checks that the caller may touch this project and function. */
+static bool bind_path(struct call *c, const struct route *r, const struct captured *cap, struct err *e)
+{
+	/* The flat API knows one project: the default one. */
+	if (r->flags & ROUTE_FLAT && !bind_project(c, "default", e))
+		return false;
+	if (cap->ref != NULL) {
+		const char *ref = text_url_decode(c->arena, cap->ref, cap->ref_len, false);
+
+		if (ref == NULL)
+			return err_set(e, ERR_MALFORMED, NULL, "The path has a bad percent-escape");
+		if (!bind_project(c, ref, e))
+			return false;
+	}
+	if (cap->slug != NULL) {
+		const char *slug = text_url_decode(c->arena, cap->slug, cap->slug_len, false);
+
+		if (slug == NULL)
+			return err_set(e, ERR_MALFORMED, NULL, "The path has a bad percent-escape");
+		if (!api_bind_slug(c, slug, e))
+			return false;
+	}
+	if (cap->id != NULL) {
+		c->id = text_url_decode(c->arena, cap->id, cap->id_len, false);
+		if (c->id == NULL)
+			return err_set(e, ERR_MALFORMED, NULL, "The path has a bad percent-escape");
+	}
+	return true;
+}
+
+static bool authenticate(struct call *c, const struct route *r, struct err *e)
+{
+	const char *apikey = request_header(c->req, "apikey");
+
+	if (apikey == NULL || apikey[0] == '\0')
+		apikey = request_query(c->req, "apikey");
+	if (!auth_check(c->api->auth, c->arena, request_header(c->req, "Authorization"), apikey, &c->who, e))
+		return false;
+	c->actor.name = c->who.name;
+	c->actor.token_id = c->who.id;
+	log_context(c->req->id, c->who.name);
+	if (!principal_has(&c->who, r->scope)) {
+		(void)err_set(e, ERR_FORBIDDEN, "missing_scope", "This access token lacks the scope %s",
+			      scope_name(r->scope));
+		return err_hint(e, "Create one that has it: functions-admin token create --scope %s",
+				scope_name(r->scope));
+	}
+	return true;
+}
+
+/* The flat API's client reads "error". Without memory for it, the plain answer stays. */
+static void add_flat_error(struct response *resp, const struct err *e, const char *request_id)
+{
+	struct err failed = ERR_INIT;
+	json_t *doc =
+		json_pack("{s:s, s:s, s:s, s:s, s:o*}", "error", e->message, "message", e->message, "code", e->code,
+			  "request_id", request_id, "hint", e->hint[0] != '\0' ? json_string(e->hint) : NULL);
+
+	if (doc != NULL && !response_json(resp, err_http_status(e->kind), doc, &failed))
+		response_error(resp, &failed, request_id);
+}
+
+void api_refuse(const struct err *e, const char *request_id, struct response *resp)
+{
+	response_error(resp, e, request_id);
+	response_header(resp, "X-Request-Id", request_id);
+}
+
+void api_handle(struct api *api, struct request *req, struct response *resp)
+{
+	struct call c = {
+		.api = api,
+		.arena = req->arena,
+		.req = req,
+		.resp = resp,
+		.actor = {.name = "anonymous", .token_id = "", .address = req->address, .request_id = req->id},
+	};
+	struct captured cap = {0};
+	struct err e = ERR_INIT;
+	const struct route *r;
+	int64_t started = metrics_now_us();
+
+	log_context(req->id, "-");
+	r = find_route(req, resp, &cap, &e);
+	if (r == NULL || (!(r->flags & ROUTE_PUBLIC) && !authenticate(&c, r, &e)) || !bind_path(&c, r, &cap, &e) ||
+	    !r->handler(&c, &e)) {
+		response_error(resp, &e, req->id);
+		if (r != NULL && r->flags & ROUTE_FLAT)
+			add_flat_error(resp, &e, req->id);
+	}
+	response_header(resp, "X-Request-Id", req->id);
+	metrics_request(r != NULL ? (int)(r - api_routes) : -1, resp->status, metrics_now_us() - started);
+	if (resp->status >= 500)
+		log_error("%s %s: %d %s: %s", req->method, req->path, resp->status, e.code, e.message);
+	else
+		log_info("%s %s: %d%s%s in %lld us", req->method, req->path, resp->status,
+			 e.kind != ERR_NONE ? " " : "", e.code, (long long)(metrics_now_us() - started));
+	log_context(NULL, NULL);
+}

@@ -1,0 +1,31 @@
+/* view - domain records as the JSON of API.md. What is unset is left out: the CLI rejects null. NULL when memory is
+ * out. */
+#ifndef FA_API_VIEW_H
+#define FA_API_VIEW_H
+
+#include "core/arena.h"
+#include "core/model.h"
+
+#include <jansson.h>
+
+/* The Management API's function object. */
+json_t *view_function(struct arena *a, const struct function *f);
+
+/* The flat API's; files: an array that is taken over, or NULL for none. */
+json_t *view_flat_function(struct arena *a, const struct function *f, json_t *files);
+
+/* {organization, region, database_host, server_version} come from the configuration and the connection. */
+struct view_project_details {
+	const char *organization;
+	const char *region;
+	const char *database_host;
+	int server_version; /* 150020; 0 where unknown */
+};
+json_t *view_project(struct arena *a, const struct project *p, const struct view_project_details *details);
+
+json_t *view_token(struct arena *a, const struct access_token *t);
+
+/* ISO 8601 in UTC; NULL when memory is out. */
+const char *view_time(struct arena *a, int64_t ms);
+
+#endif

@@ -1,0 +1,153 @@
+#include "auth/auth.h"
+
+#include "auth/apikey.h"
+#include "auth/jwt.h"
+#include "auth/token.h"
+#include "core/text.h"
+#include "store/token.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+struct auth {
+	struct pg_pool *pool;
+	struct jwt_verifier *verifier;
+	struct crypto_key token_key;
+	char *secret_key; /* NULL where none is configured */
+};
+
+bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool, struct err *e)
+{
+	const char *const secrets[] = {cfg->jwt_secret != NULL && cfg->jwt_secret[0] != '\0' ? cfg->jwt_secret : NULL,
+				       NULL};
+	struct auth *auth = calloc(1, sizeof *auth);
+	struct crypto_key master;
+
+	if (auth == NULL)
+		return err_no_memory(e);
+	auth->pool = pool;
+	if (!crypto_master_key(cfg->master_key != NULL ? cfg->master_key : "", &master, e) ||
+	    !jwt_verifier_new(&auth->verifier, secrets, cfg->jwks != NULL && cfg->jwks[0] != '\0' ? cfg->jwks : NULL,
+			      e)) {
+		auth_free(auth);
+		return false;
+	}
+	crypto_subkey(&master, CRYPTO_ACCESS_TOKENS, &auth->token_key);
+	crypto_key_wipe(&master);
+	if (cfg->secret_key != NULL && cfg->secret_key[0] != '\0' &&
+	    (auth->secret_key = strdup(cfg->secret_key)) == NULL) {
+		auth_free(auth);
+		return err_no_memory(e);
+	}
+	*out = auth;
+	return true;
+}
+
+void auth_free(struct auth *auth)
+{
+	if (auth == NULL)
+		return;
+	jwt_verifier_free(auth->verifier);
+	crypto_key_wipe(&auth->token_key);
+	free(auth->secret_key);
+	free(auth);
+}
+
+const struct crypto_key *auth_token_key(const struct auth *auth)
+{
+	return &auth->token_key;
+}
+
+static bool refuse(struct err *e, const char *message)
+{
+	(void)err_set(e, ERR_UNAUTHORIZED, NULL, "%s", message);
+	return err_hint(e, "Send an access token or the service_role key as \"Authorization: Bearer ...\".");
+}
+
+static bool check_token(const struct auth *auth, struct arena *a, const char *credential, struct principal *out,
+			struct err *e)
+{
+	uint8_t hash[TOKEN_HASH_BYTES];
+	struct access_token t;
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	token_hash(&auth->token_key, credential, hash);
+	ok = pg_acquire(auth->pool, &c, e) && token_find(c, a, hash, &t, e);
+	pg_release(c);
+	if (!ok)
+		return e->kind == ERR_NOT_FOUND ? refuse(e, "The access token is unknown, revoked or expired") : false;
+	*out = (struct principal){
+		.kind = PRINCIPAL_TOKEN,
+		.name = arena_printf(a, "token %s", t.name),
+		.id = t.id,
+		.scopes = t.scopes,
+		.project = t.project_ref,
+		.slugs = t.slugs,
+		.expires_at_ms = t.expires_at,
+	};
+	return out->name != NULL ? true : err_no_memory(e);
+}
+
+static bool check_jwt(const struct auth *auth, struct arena *a, const char *credential, struct principal *out,
+		      struct err *e)
+{
+	struct jwt_claims claims;
+
+	if (!jwt_verify(auth->verifier, a, credential, time(NULL), &claims, e))
+		return false;
+	if (!text_eq(claims.role, "service_role")) {
+		(void)err_set(e, ERR_FORBIDDEN, "insufficient_role", "This key's role may not manage functions");
+		return err_hint(e, "The service_role key or an access token is needed.");
+	}
+	*out = (struct principal){
+		.kind = PRINCIPAL_SERVICE_ROLE,
+		.name = "service_role",
+		.id = "",
+		.scopes = SCOPE_ALL,
+		.expires_at_ms = claims.expires_at * 1000,
+	};
+	return true;
+}
+
+/* The credential of "Bearer X" (RFC 6750, 2.1), or NULL for another scheme. */
+static const char *bearer(const char *authorization)
+{
+	if (strncasecmp(authorization, "Bearer ", 7) != 0)
+		return NULL;
+	return authorization + 7 + strspn(authorization + 7, " ");
+}
+
+bool auth_check(const struct auth *auth, struct arena *a, const char *authorization, const char *apikey,
+		struct principal *out, struct err *e)
+{
+	const char *credential = apikey;
+
+	if (authorization != NULL && authorization[0] != '\0') {
+		credential = bearer(authorization);
+		if (credential == NULL)
+			return refuse(e, "The Authorization header is not \"Bearer ...\"");
+	}
+	if (credential == NULL || credential[0] == '\0')
+		return refuse(e, "No credential was sent");
+	switch (apikey_classify(credential)) {
+	case APIKEY_ACCESS_TOKEN:
+		return check_token(auth, a, credential, out, e);
+	case APIKEY_JWT:
+		return check_jwt(auth, a, credential, out, e);
+	case APIKEY_SECRET:
+		if (auth->secret_key == NULL || !text_secret_eq(auth->secret_key, credential))
+			return refuse(e, "The secret key is not this project's");
+		*out = (struct principal){
+			.kind = PRINCIPAL_SECRET_KEY, .name = "secret key", .id = "", .scopes = SCOPE_ALL};
+		return true;
+	case APIKEY_PUBLISHABLE:
+		(void)err_set(e, ERR_FORBIDDEN, "insufficient_role", "A publishable key may not manage functions");
+		return err_hint(e, "The secret key, the service_role key or an access token is needed.");
+	case APIKEY_OTHER:
+		break;
+	}
+	return refuse(e, "The credential is none that this service knows");
+}

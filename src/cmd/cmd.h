@@ -1,0 +1,37 @@
+/*
+ * cmd - the subcommands. Each takes its own arguments (argv[0] is its name) and returns the exit status of
+ * core/error.h's table.
+ */
+#ifndef FA_CMD_CMD_H
+#define FA_CMD_CMD_H
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/model.h"
+
+#include <jansson.h>
+
+int cmd_serve(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_token(int argc, char **argv);
+
+/* Prints "functions-admin: message" and the hint on standard error; returns the exit status. */
+int cmd_fail(const struct err *e);
+
+/* True where the word is among argv's; it is taken out. */
+bool cmd_flag(int *argc, char **argv, const char *name);
+
+/* The value of "--name value" or "--name=value", taken out; NULL where it is not there. */
+const char *cmd_value(int *argc, char **argv, const char *name);
+
+/* ERR_USAGE where words are left that nobody took. */
+MUST_CHECK bool cmd_no_more(int argc, char **argv, struct err *e);
+
+/* The document on standard output, indented, with a newline; drops the reference. */
+MUST_CHECK bool cmd_print_json(json_t *doc, struct err *e);
+
+/* Who acts when a command does: the user who runs it. */
+const struct actor *cmd_actor(void);
+
+#endif

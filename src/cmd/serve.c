@@ -1,0 +1,186 @@
+#include "api/api.h"
+#include "cmd/cmd.h"
+#include "core/log.h"
+#include "core/text.h"
+#include "http/fcgi.h"
+#include "service/apply.h"
+#include "service/function.h"
+#include "service/service.h"
+#include "store/migrate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How often the folder is compared with the database, beside every change that we make ourselves. */
+#define SWEEP_SECONDS 10
+
+static const char help[] = "Usage: functions-admin serve [--config FILE] [--OPTION VALUE]...\n"
+			   "\n"
+			   "Answers FastCGI requests until SIGTERM or SIGINT; finishes what runs first. SIGHUP reads "
+			   "the log options again.\n"
+			   "\n"
+			   "Options (in the file `name = value`, in the environment FUNCTIONS_ADMIN_NAME):\n";
+
+struct running {
+	struct config *cfg;
+	struct service *service;
+	struct auth *auth;
+	struct fcgi_server *fcgi;
+	struct api api;
+	int argc;
+	char **argv;
+};
+
+static void handle(void *ctx, struct request *req, struct response *resp)
+{
+	api_handle(ctx, req, resp);
+}
+
+static void refuse(void *ctx, const struct err *e, const char *request_id, struct response *resp)
+{
+	(void)ctx;
+	api_refuse(e, request_id, resp);
+}
+
+static bool write_pid_file(const char *path, struct err *e)
+{
+	char text[24];
+	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+	int fd;
+
+	if (path == NULL || path[0] == '\0')
+		return true;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, text, (size_t)n) != n) {
+		(void)err_errno(e, errno, "pid_file: %s", path);
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	return close(fd) == 0 ? true : err_errno(e, errno, "pid_file: %s", path);
+}
+
+/* The schema must be there: serving with an older one would fail request by request, with errors that say nothing. */
+static bool check_schema(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	bool ok = a != NULL ? function_ready(s, a, e) : err_no_memory(e);
+
+	arena_free(a);
+	return ok;
+}
+
+static bool start(struct running *r, struct err *e)
+{
+	struct fcgi_options options = {.handle = handle, .refuse = refuse, .ctx = &r->api};
+
+	if (!config_check_serve(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
+		return e->kind != ERR_NONE ? false
+					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
+	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
+	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
+	/* Every worker may hold one connection, the sweep another. */
+	if (!service_open(&r->service, r->cfg, (int)r->cfg->workers + 2, e) ||
+	    !auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
+	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e))
+		return false;
+	r->api = (struct api){.service = r->service, .auth = r->auth, .cfg = r->cfg};
+	options.listen = r->cfg->listen;
+	options.mode = (unsigned)r->cfg->listen_mode;
+	options.workers = (int)r->cfg->workers;
+	options.base_path = r->cfg->base_path;
+	return fcgi_open(&r->fcgi, &options, e) && fcgi_start(r->fcgi, e) && write_pid_file(r->cfg->pid_file, e);
+}
+
+/* The log's options take effect at once; everything else is what a process starts with, so a restart changes it. */
+static void reload(const struct running *r)
+{
+	struct config *fresh = NULL;
+	struct err e = ERR_INIT;
+	int argc = r->argc;
+
+	if (!config_load(&fresh, &argc, r->argv, NULL, &e))
+		log_error("reload: %s; nothing was changed", e.message);
+	else if (log_setup(fresh->log_level, fresh->log_format))
+		log_info("reload: log_level %s, log_format %s; other options need a restart", fresh->log_level,
+			 fresh->log_format);
+	config_free(fresh);
+}
+
+static void sweep(struct running *r)
+{
+	struct err e = ERR_INIT;
+
+	if (!apply_sweep(r->service, &e))
+		log_warn("the functions folder could not be compared with the database: %s", e.message);
+}
+
+/* Signals are taken here, by the main thread alone, one after the other. */
+static void wait_until_told(struct running *r, const sigset_t *signals)
+{
+	const struct timespec interval = {.tv_sec = SWEEP_SECONDS};
+
+	for (;;) {
+		switch (sigtimedwait(signals, NULL, &interval)) {
+		case SIGHUP:
+			reload(r);
+			break;
+		case SIGTERM:
+		case SIGINT:
+			return;
+		default:
+			sweep(r);
+		}
+	}
+}
+
+static void stop(struct running *r)
+{
+	if (r->fcgi != NULL)
+		fcgi_stop(r->fcgi);
+	fcgi_free(r->fcgi);
+	if (r->fcgi != NULL && r->cfg->pid_file != NULL && r->cfg->pid_file[0] != '\0')
+		(void)unlink(r->cfg->pid_file);
+	auth_free(r->auth);
+	service_close(r->service);
+	config_free(r->cfg);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	static const char *const own[] = {"--help", NULL};
+	struct running r = {.argc = argc, .argv = argv};
+	struct err e = ERR_INIT;
+	sigset_t signals;
+	int status = 0;
+
+	if (cmd_flag(&argc, argv, "--help")) {
+		(void)fputs(help, stdout);
+		config_print_help(stdout);
+		return 0;
+	}
+	/* Before any thread starts, so that all of them leave these to the main one. */
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (config_load(&r.cfg, &argc, argv, own, &e) && cmd_no_more(argc, argv, &e) && start(&r, &e)) {
+		log_info("serving project %s on %s with %lld workers", r.cfg->project_ref, r.cfg->listen,
+			 (long long)r.cfg->workers);
+		wait_until_told(&r, &signals);
+		log_info("stopping: running requests are finished first");
+	} else {
+		status = cmd_fail(&e);
+	}
+	stop(&r);
+	return status;
+}

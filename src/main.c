@@ -1,0 +1,56 @@
+#include "cmd/cmd.h"
+#include "core/crypto.h"
+#include "core/log.h"
+#include "core/text.h"
+
+#include "config.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"serve", cmd_serve, "answer requests (FastCGI)"},
+	{"migrate", cmd_migrate, "bring the database's schema up to date"},
+	{"doctor", cmd_doctor, "check configuration, database, folder and runtime, and say how to mend them"},
+	{"token", cmd_token, "create, list and revoke access tokens"},
+};
+
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_help(FILE *out)
+{
+	(void)fputs("Usage: functions-admin COMMAND [ARGUMENT]...\n\nThe edge-function Management API for self-hosted "
+		    "Supabase.\n\n",
+		    out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		(void)fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+	(void)fputs("\nfunctions-admin COMMAND --help tells more; functions-admin.conf(5) lists the options.\n"
+		    "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 database or runtime out of "
+		    "reach, 4 refused, 5 not found.\n",
+		    out);
+}
+
+int main(int argc, char **argv)
+{
+	struct err e = ERR_INIT;
+
+	if (!crypto_init(&e))
+		return cmd_fail(&e);
+	(void)log_setup("warn", "text");
+	if (argc >= 2 && (text_eq(argv[1], "--help") || text_eq(argv[1], "help"))) {
+		print_help(stdout);
+		return 0;
+	}
+	if (argc >= 2 && text_eq(argv[1], "--version")) {
+		(void)printf("functions-admin %s\n", PACKAGE_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; argc >= 2 && i < COMMANDS; i++)
+		if (text_eq(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	print_help(stderr);
+	return 2;
+}

@@ -1,0 +1,353 @@
+#include "service/apply.h"
+
+#include "core/log.h"
+#include "core/text.h"
+#include "fs/release.h"
+#include "store/blob.h"
+#include "store/deployment.h"
+#include "store/function.h"
+#include "store/project.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the folder shows: the generation, and each function's release, sorted by slug. */
+struct applied {
+	struct arena *arena;
+	int64_t generation;
+	size_t count;
+	struct applied_item {
+		const char *slug;
+		const char *release;
+	} * items;
+};
+
+void applied_free(struct applied *applied)
+{
+	if (applied == NULL)
+		return;
+	arena_free(applied->arena);
+	free(applied);
+}
+
+/* Releases */
+
+static bool to_staging(void *ctx, const void *data, size_t len, struct err *e)
+{
+	return staging_write(ctx, data, len, e);
+}
+
+static bool build_file(struct pg_conn *c, struct staging *st, const char *path, const struct file *file, struct err *e)
+{
+	uint8_t sum[32];
+	int64_t size;
+
+	if (!staging_begin(st, path, e) || !blob_load(c, file->sha256, file->size, to_staging, st, e) ||
+	    !staging_end(st, sum, &size, e))
+		return false;
+	if (size != file->size || memcmp(sum, file->sha256, sizeof sum) != 0)
+		return err_set(e, ERR_INTERNAL, "blob_damaged", "The database's copy of %s is damaged", file->path);
+	return true;
+}
+
+static bool build_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
+			  const char *release, struct err *e)
+{
+	const struct version *v = &f->version;
+	struct staging *st = NULL;
+	struct file_list files;
+	bool ok = false;
+
+	if (!version_files(c, a, f->id, v->number, &files, e) || !staging_new(&st, s->folder, e))
+		return false;
+	for (size_t i = 0; i < files.count; i++) {
+		const char *path = v->kind == KIND_ESZIP ? files.items[i].path
+							 : arena_printf(a, RELEASE_SOURCE "/%s", files.items[i].path);
+
+		if (path == NULL) {
+			(void)err_no_memory(e);
+			goto out;
+		}
+		if (!build_file(c, st, path, &files.items[i], e))
+			goto out;
+	}
+	if (v->kind == KIND_ESZIP ? !release_add_bundle(st, ESZIP_FILE, v->entrypoint, s->cfg->max_eszip_bytes, e) ||
+					    !staging_remove(st, ESZIP_FILE, e)
+				  : !release_add_shim(st, v->entrypoint, v->import_map, e))
+		goto out;
+	ok = staging_publish(st, f->slug, release, e);
+out:
+	staging_free(st);
+	return ok;
+}
+
+bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
+			  struct err *e)
+{
+	char *release = folder_release_name(a, f->version.number, f->version.digest);
+
+	if (release == NULL)
+		return err_no_memory(e);
+	if (folder_has_release(s->folder, f->slug, release))
+		return true;
+	log_info("%s: release %s is built from the database", f->slug, release);
+	return build_release(s, c, a, f, release, e);
+}
+
+/* The manifest */
+
+const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f)
+{
+	const struct version *v = &f->version;
+	struct manifest_version *m = arena_alloc(a, sizeof *m);
+	char *release = folder_release_name(a, v->number, v->digest);
+	const char **patterns;
+	size_t count = 0;
+
+	while (v->static_patterns != NULL && v->static_patterns[count] != NULL)
+		count++;
+	patterns = arena_array(a, count + 1, sizeof *patterns);
+	if (m == NULL || release == NULL || patterns == NULL)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		if ((patterns[i] = arena_printf(a, RELEASE_SOURCE "/%s", v->static_patterns[i])) == NULL)
+			return NULL;
+	*m = (struct manifest_version){
+		.number = v->number,
+		.percent = 100,
+		.eszip = v->kind == KIND_ESZIP,
+		.path = arena_printf(a, ".releases/%s/%s", f->slug, release),
+		.entrypoint =
+			v->kind == KIND_ESZIP ? v->entrypoint : arena_printf(a, RELEASE_SOURCE "/%s", v->entrypoint),
+		.import_map = v->import_map != NULL ? arena_printf(a, RELEASE_SOURCE "/%s", v->import_map) : NULL,
+		.static_patterns = patterns,
+		.verify_jwt = v->verify_jwt,
+		.settings = v->settings,
+	};
+	return m->path == NULL || m->entrypoint == NULL || (v->import_map != NULL && m->import_map == NULL) ? NULL : m;
+}
+
+static bool put_manifest(struct service *s, struct arena *a, int64_t generation, const struct function_list *list,
+			 struct err *e)
+{
+	struct manifest *m = NULL;
+	char *text = NULL;
+	size_t len = 0;
+	bool ok = false;
+
+	if (!manifest_new(&m, s->cfg->project_ref, generation, e))
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct manifest_version *v = apply_manifest_version(a, &list->items[i]);
+
+		if (v == NULL) {
+			(void)err_no_memory(e);
+			goto out;
+		}
+		if (!manifest_add(m, list->items[i].slug, list->items[i].id, v, 1, e))
+			goto out;
+	}
+	ok = manifest_render(m, &text, &len, e) &&
+	     folder_put(s->folder, MANIFEST_FILE, text, len, (mode_t)s->cfg->functions_mode & 0666, e);
+out:
+	free(text);
+	manifest_free(m);
+	return ok;
+}
+
+/* The state */
+
+static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, int64_t *generation,
+		       struct function_list *list, struct err *e)
+{
+	struct project project;
+
+	if (!pg_begin_snapshot(c, e))
+		return false;
+	if (!project_find(c, a, s->cfg->project_ref, &project, e) ||
+	    !function_list_active(c, a, s->cfg->project_ref, list, e)) {
+		pg_rollback(c);
+		return false;
+	}
+	*generation = project.generation;
+	return pg_commit(c, e);
+}
+
+static struct applied *new_applied(int64_t generation, const struct function_list *list)
+{
+	struct applied *n = calloc(1, sizeof *n);
+
+	if (n == NULL || (n->arena = arena_new(0)) == NULL ||
+	    (n->items = arena_array(n->arena, list->count, sizeof *n->items)) == NULL) {
+		applied_free(n);
+		return NULL;
+	}
+	n->generation = generation;
+	n->count = list->count;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct function *f = &list->items[i];
+
+		n->items[i].slug = arena_strdup(n->arena, f->slug);
+		n->items[i].release = folder_release_name(n->arena, f->version.number, f->version.digest);
+		if (n->items[i].slug == NULL || n->items[i].release == NULL) {
+			applied_free(n);
+			return NULL;
+		}
+	}
+	return n;
+}
+
+static int by_slug(const void *key, const void *item)
+{
+	return strcmp(key, ((const struct applied_item *)item)->slug);
+}
+
+static const struct applied_item *find_item(const struct applied *applied, const char *slug)
+{
+	return applied == NULL ? NULL
+			       : bsearch(slug, applied->items, applied->count, sizeof applied->items[0], by_slug);
+}
+
+/*
+ * Something that is not ours lies where the stub belongs: it stays, and so does the service to all other functions. Our
+ * main service reads the manifest and serves the function all the same.
+ */
+static bool switch_stub(struct service *s, struct arena *a, const struct function *f, const char *release,
+			struct err *e)
+{
+	const char *deno_json = release_stub_deno_json(a, f->slug, release, f->version.import_map);
+
+	if (deno_json == NULL)
+		return err_no_memory(e);
+	if (folder_switch(s->folder, f->slug, release, deno_json, e))
+		return true;
+	if (e->kind != ERR_CONFLICT)
+		return false;
+	log_error("%s: %s", f->slug, e->message);
+	return true;
+}
+
+/* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
+static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, int64_t generation,
+		       const struct function_list *list, struct applied *next, struct err *e)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct applied_item *old = find_item(s->applied, list->items[i].slug);
+
+		if (old != NULL && text_eq(old->release, next->items[i].release))
+			continue;
+		if (!apply_ensure_release(s, c, a, &list->items[i], e) ||
+		    !switch_stub(s, a, &list->items[i], next->items[i].release, e))
+			return false;
+	}
+	for (size_t i = 0; s->applied != NULL && i < s->applied->count; i++)
+		if (find_item(next, s->applied->items[i].slug) == NULL &&
+		    !folder_unlink(s->folder, s->applied->items[i].slug, e))
+			return false;
+	return folder_sync(s->folder, e) && put_manifest(s, a, generation, list, e);
+}
+
+static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
+{
+	struct function_list list;
+	struct applied *next;
+	int64_t generation;
+
+	if (!read_state(s, c, a, &generation, &list, e))
+		return false;
+	next = new_applied(generation, &list);
+	if (next == NULL)
+		return err_no_memory(e);
+	if (!show_state(s, c, a, generation, &list, next, e)) {
+		applied_free(next);
+		return false;
+	}
+	applied_free(s->applied);
+	s->applied = next;
+	return true;
+}
+
+bool apply_generation(struct service *s, int64_t generation, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	if (a == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_lock(&s->apply_lock);
+	ok = s->applied != NULL && s->applied->generation >= generation;
+	if (!ok)
+		ok = pg_acquire(s->pool, &c, e) && apply_now(s, c, a, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	pg_release(c);
+	arena_free(a);
+	return ok;
+}
+
+/* Reconciling */
+
+struct leftovers {
+	struct service *service;
+	bool releases; /* the walk is over .releases, not over stubs */
+};
+
+static bool remove_leftover(void *ctx, const char *slug, struct err *e)
+{
+	static const char *const keep_none[] = {NULL};
+	struct leftovers *l = ctx;
+
+	if (find_item(l->service->applied, slug) != NULL)
+		return true;
+	log_info("%s: no longer deployed, its %s go", slug, l->releases ? "releases" : "stub");
+	return l->releases ? folder_remove_releases(l->service->folder, slug, keep_none, e)
+			   : folder_unlink(l->service->folder, slug, e);
+}
+
+static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
+{
+	struct leftovers stubs = {.service = s};
+	struct leftovers releases = {.service = s, .releases = true};
+	int64_t abandoned = 0;
+
+	if (!project_ensure(c, a, s->cfg->project_ref, s->cfg->project_name, e) ||
+	    !deployment_fail_abandoned(c, a, s->cfg->project_ref, 0, &abandoned, e))
+		return false;
+	if (abandoned > 0)
+		log_warn("%lld deployments that an earlier process left unfinished have failed", (long long)abandoned);
+	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
+	applied_free(s->applied);
+	s->applied = NULL;
+	return apply_now(s, c, a, e) && folder_each_stub(s->folder, remove_leftover, &stubs, e) &&
+	       folder_each_released(s->folder, remove_leftover, &releases, e);
+}
+
+bool apply_reconcile(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	if (a == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_lock(&s->apply_lock);
+	ok = pg_acquire(s->pool, &c, e) && reconcile(s, c, a, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	pg_release(c);
+	arena_free(a);
+	return ok;
+}
+
+bool apply_sweep(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct pg_conn *c = NULL;
+	struct project project;
+	bool ok = a != NULL || err_no_memory(e);
+
+	ok = ok && pg_acquire(s->pool, &c, e) && project_find(c, a, s->cfg->project_ref, &project, e);
+	pg_release(c);
+	ok = ok && apply_generation(s, project.generation, e);
+	arena_free(a);
+	return ok;
+}

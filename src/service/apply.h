@@ -1,0 +1,37 @@
+/*
+ * apply - makes the functions folder show what the database says: releases, stubs, manifest.
+ *
+ * One apply runs at a time; callers that wait find their generation covered by the one before them. The manifest's
+ * rename is the moment at which a generation takes effect for our main service, all functions at once.
+ */
+#ifndef FA_SERVICE_APPLY_H
+#define FA_SERVICE_APPLY_H
+
+#include "fs/manifest.h"
+#include "service/service.h"
+
+struct applied;
+void applied_free(struct applied *applied);
+
+/* The folder shows at least this generation when it returns true. */
+MUST_CHECK bool apply_generation(struct service *s, int64_t generation, struct err *e);
+
+/*
+ * The whole comparison, for the start and for repair: every release is there (built from the database where it is not),
+ * every stub is right, stubs and releases of functions that are gone are removed. Makes the project first where it is
+ * missing.
+ */
+MUST_CHECK bool apply_reconcile(struct service *s, struct err *e);
+
+/* The cheap comparison, again and again: does the folder show the database's generation? Makes it so where it does not.
+ */
+MUST_CHECK bool apply_sweep(struct service *s, struct err *e);
+
+/* Makes sure that the release of f->version is on disk, building it from the database if need be. */
+MUST_CHECK bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
+				     struct err *e);
+
+/* The version as manifest and boot request have it; strings in the arena. NULL when memory is out. */
+const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f);
+
+#endif

@@ -1,0 +1,136 @@
+#include "service/function.h"
+
+#include "core/names.h"
+#include "store/audit.h"
+#include "store/blob.h"
+#include "store/function.h"
+#include "store/migrate.h"
+
+#include <string.h>
+
+bool function_projects(struct service *s, struct arena *a, const char *only, struct project **out, size_t *count,
+		       struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && project_list(c, a, only, out, count, e);
+
+	pg_release(c);
+	return ok;
+}
+
+bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && project_find(c, a, ref, out, e);
+
+	pg_release(c);
+	return ok;
+}
+
+bool function_all(struct service *s, struct arena *a, const char *project_ref, struct function_list *out, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && function_list_active(c, a, project_ref, out, e);
+
+	pg_release(c);
+	return ok;
+}
+
+bool function_get(struct service *s, struct arena *a, const char *project_ref, const char *slug, struct function *out,
+		  struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && function_find_active(c, a, project_ref, slug, out, e);
+
+	pg_release(c);
+	return ok;
+}
+
+bool function_files(struct service *s, struct arena *a, const struct function *f, struct file_list *out, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && version_files(c, a, f->id, f->version.number, out, e);
+
+	pg_release(c);
+	return ok;
+}
+
+bool function_read(struct service *s, const struct file *file,
+		   bool (*sink)(void *ctx, const void *data, size_t len, struct err *e), void *ctx, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && blob_load(c, file->sha256, file->size, sink, ctx, e);
+
+	pg_release(c);
+	return ok;
+}
+
+struct text_sink {
+	char *out;
+	size_t len;
+};
+
+static bool append_text(void *ctx, const void *data, size_t len, struct err *e)
+{
+	struct text_sink *t = ctx;
+
+	(void)e;
+	memcpy(t->out + t->len, data, len);
+	t->len += len;
+	return true;
+}
+
+bool function_text(struct service *s, struct arena *a, const struct file *file, char **out, struct err *e)
+{
+	/* blob_load() hands out exactly file->size bytes, or fails. */
+	struct text_sink t = {.out = arena_alloc(a, (size_t)file->size + 1)};
+
+	if (t.out == NULL)
+		return err_no_memory(e);
+	*out = t.out;
+	return function_read(s, file, append_text, &t, e);
+}
+
+bool function_set_name(struct service *s, struct arena *a, const struct actor *who, struct function *f,
+		       const char *name, struct err *e)
+{
+	const struct audit_entry entry = {
+		.project_ref = f->project_ref,
+		.action = "function.rename",
+		.target = f->slug,
+		.outcome = "done",
+		.before = f->name,
+		.after = name,
+	};
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	if (!names_check_name(name, e))
+		return false;
+	ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) && function_rename(c, a, f->project_ref, f->id, name, e) &&
+	     audit_write(c, a, who, &entry, e) && pg_commit(c, e);
+	pg_release(c);
+	f->name = name;
+	f->updated_at = service_now();
+	return ok;
+}
+
+int function_server_version(struct service *s)
+{
+	return pg_pool_server_version(s->pool);
+}
+
+bool function_ready(struct service *s, struct arena *a, struct err *e)
+{
+	struct migrate_status status = {0};
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && migrate_get_status(c, a, &status, e);
+
+	pg_release(c);
+	if (ok && status.applied < status.known) {
+		(void)err_set(e, ERR_UNAVAILABLE, "schema_outdated",
+			      "The database's schema is at %d, this program needs %d", status.applied, status.known);
+		return err_hint(e, "Run: functions-admin migrate");
+	}
+	return ok;
+}

@@ -1,0 +1,38 @@
+/* function - reading functions, their files and projects. */
+#ifndef FA_SERVICE_FUNCTION_H
+#define FA_SERVICE_FUNCTION_H
+
+#include "service/service.h"
+#include "store/project.h"
+
+MUST_CHECK bool function_projects(struct service *s, struct arena *a, const char *only, struct project **out,
+				  size_t *count, struct err *e);
+/* ref may be "default". */
+MUST_CHECK bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out,
+				 struct err *e);
+
+MUST_CHECK bool function_all(struct service *s, struct arena *a, const char *project_ref, struct function_list *out,
+			     struct err *e);
+MUST_CHECK bool function_get(struct service *s, struct arena *a, const char *project_ref, const char *slug,
+			     struct function *out, struct err *e);
+MUST_CHECK bool function_files(struct service *s, struct arena *a, const struct function *f, struct file_list *out,
+			       struct err *e);
+
+/* The content of one file, piece by piece. */
+MUST_CHECK bool function_read(struct service *s, const struct file *file,
+			      bool (*sink)(void *ctx, const void *data, size_t len, struct err *e), void *ctx,
+			      struct err *e);
+
+/* The content of a file as text in the arena, for small ones. */
+MUST_CHECK bool function_text(struct service *s, struct arena *a, const struct file *file, char **out, struct err *e);
+
+MUST_CHECK bool function_set_name(struct service *s, struct arena *a, const struct actor *who, struct function *f,
+				  const char *name, struct err *e);
+
+/* The database server's version (150020), 0 before the first connection. */
+int function_server_version(struct service *s);
+
+/* Is the database there, and at least at the schema that this binary needs? */
+MUST_CHECK bool function_ready(struct service *s, struct arena *a, struct err *e);
+
+#endif

@@ -1,0 +1,89 @@
+#include "service/service.h"
+
+#include "core/crypto.h"
+#include "service/apply.h"
+#include "service/probe.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TOKEN_FILE "runtime-token"
+
+int64_t service_now(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+bool service_open(struct service **out, const struct config *cfg, int connections, struct err *e)
+{
+	struct service *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_init(&s->apply_lock, NULL);
+	s->cfg = cfg;
+	if (!pg_pool_new(&s->pool, cfg, connections, e)) {
+		service_close(s);
+		return false;
+	}
+	*out = s;
+	return true;
+}
+
+/* The token that we and the main service share: configured, or made once and left where only the runtime's user reads
+ * it. */
+static bool open_probe(struct service *s, struct err *e)
+{
+	const struct config *cfg = s->cfg;
+	const char *token = cfg->runtime_token;
+	struct arena *a = arena_new(0);
+	char random[65];
+	size_t len;
+	bool ok = false;
+
+	if (a == NULL)
+		return err_no_memory(e);
+	if (token == NULL || token[0] == '\0') {
+		char *found = folder_get(s->folder, a, TOKEN_FILE, 256, &len);
+
+		if (found != NULL)
+			found[strcspn(found, "\r\n")] = '\0';
+		token = found;
+	}
+	if (token == NULL || token[0] == '\0') {
+		crypto_random_hex(random, 32);
+		token = random;
+	}
+	/* Written even where it is configured: the runtime then needs no configuration of its own. */
+	if (!folder_put(s->folder, TOKEN_FILE, token, strlen(token), 0600, e))
+		goto out;
+	ok = cfg->runtime_url == NULL || cfg->runtime_url[0] == '\0' || !cfg->boot_check ||
+	     probe_new(&s->probe, cfg->runtime_url, token, cfg->boot_timeout, cfg->request_timeout, e);
+out:
+	arena_free(a);
+	return ok;
+}
+
+bool service_open_folder(struct service *s, struct err *e)
+{
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return err_no_memory(e);
+	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && open_probe(s, e);
+}
+
+void service_close(struct service *s)
+{
+	if (s == NULL)
+		return;
+	applied_free(s->applied);
+	probe_free(s->probe);
+	folder_close(s->folder);
+	pg_pool_free(s->pool);
+	(void)pthread_mutex_destroy(&s->apply_lock);
+	free(s);
+}

@@ -1,0 +1,41 @@
+/*
+ * service - what the domain's rules work with: configuration, database, functions folder, runtime.
+ *
+ * One for the process, shared by all threads. Calls of this layer take an arena for what they return, an actor for the
+ * records, and return false with the error set; the errors are those of API.md, ready to be shown.
+ */
+#ifndef FA_SERVICE_SERVICE_H
+#define FA_SERVICE_SERVICE_H
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/model.h"
+#include "fs/folder.h"
+#include "store/pg.h"
+
+#include <pthread.h>
+
+struct probe;
+struct applied;
+
+struct service {
+	const struct config *cfg;
+	struct pg_pool *pool;
+	struct folder *folder; /* NULL: this process deploys nowhere (commands) */
+	struct probe *probe;   /* NULL: no runtime is configured */
+	pthread_mutex_t apply_lock;
+	struct applied *applied; /* what the folder shows; guarded by apply_lock */
+};
+
+/* The database only, for commands. connections: the size of the pool. */
+MUST_CHECK bool service_open(struct service **out, const struct config *cfg, int connections, struct err *e);
+
+/* The functions folder and the runtime as well. */
+MUST_CHECK bool service_open_folder(struct service *s, struct err *e);
+
+void service_close(struct service *s);
+
+/* Milliseconds since the epoch. */
+int64_t service_now(void);
+
+#endif
