@@ -52,6 +52,12 @@ test("quickstart refuses an FA_OPTIONS or FA_BINARY that is not there", async ()
   await stack.startProgram();
 });
 
+test("without options of its own it starts too", async () => {
+  const plain = await startStack();
+  after(() => plain.stop());
+  assert.equal((await plain.api("GET", `/v1/projects/${plain.ref}`)).json.name, "Quickstart");
+});
+
 test("stopped, nothing is left", async () => {
   const pids = ["postgres", "runtime", "functions-admin", "nginx"].map((name) => stack.pid(name));
   assert.ok(pids.every(Boolean));

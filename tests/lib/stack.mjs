@@ -130,6 +130,8 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]
 export async function startStack({ policy = "per_worker", options = {}, binary = process.env.FA_BINARY, sample = false } = {}) {
   // The real edge runtime gives its functions a /tmp of their own and would not see a folder below ours.
   const home = fs.mkdtempSync(path.join(process.env.TMPDIR ?? "/var/tmp", "functions-admin-stack-"));
+  // Quickstart's processes, another user's where root runs the tests, go through it.
+  fs.chmodSync(home, 0o711);
   const place = path.join(home, "home"), optionsFile = path.join(home, "options.conf");
   // Not the caller's FA_ names and keys; what finds programs, caches and proxies stays.
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(FA_|SUPABASE_|NODE_TEST|NODE_OPTIONS|DENO_)/.test(name)));
