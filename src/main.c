@@ -16,6 +16,7 @@ static const struct {
 	{"migrate", cmd_migrate, "bring the database's schema up to date"},
 	{"doctor", cmd_doctor, "check configuration, database, folder and runtime, and say how to mend them"},
 	{"token", cmd_token, "create, list and revoke access tokens"},
+	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
