@@ -12,6 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from './fastcgi.mjs';
+import { conforms } from './openapi.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const BINARY = path.resolve(process.env.FA_BINARY ?? path.join(ROOT, 'build/functions-admin'));
@@ -194,15 +195,18 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
       if (child && child.exitCode === null && child.signalCode === null) await service.stop();
       fs.rmSync(folder, { recursive: true, force: true });
     },
-    // ---- Requests, straight at the program. The service_role key goes along unless headers say otherwise.
-    ask(method, target, { headers = {}, json, ...more } = {}) {
+    // ---- Requests, straight at the program. The service_role key goes along unless headers say otherwise. Every answer is held
+    // against the OpenAPI description.
+    async ask(method, target, { headers = {}, json, ...more } = {}) {
       const all = { authorization: `Bearer ${SERVICE_ROLE}`, ...headers };
       for (const name of Object.keys(all)) if (all[name] === null) delete all[name];
       if (json !== undefined) {
         more.body = typeof json === 'string' ? json : JSON.stringify(json);
         all['content-type'] ??= 'application/json';
       }
-      return request(service.address ?? socket, { method, path: target, headers: all, ...more });
+      const answer = await request(service.address ?? socket, { method, path: target, headers: all, ...more });
+      conforms(method, target, answer);
+      return answer;
     },
     functions: (rest = '') => `/v1/projects/${REF}/functions${rest}`,
     deploy(slug, files, { metadata = {}, query = '', ...more } = {}) {

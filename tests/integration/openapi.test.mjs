@@ -1,0 +1,112 @@
+// src/api/openapi.json describes every route and nothing else, and every operation answers as it says.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { conforms, covered, document, operations } from '../lib/openapi.mjs';
+import { multipart, makeService, REF, ROOT, run, startPostgres, startRuntime } from '../lib/service.mjs';
+
+const ESZIP = fs.readFileSync(path.join(ROOT, 'tests/fixtures/eszip/hello.ezbr'));
+let postgres, runtime, service;
+before(async () => {
+  postgres = await startPostgres();
+  service = makeService(postgres);
+  runtime = await startRuntime(service.functionsDir);
+  service.writeConfig({ runtime_url: runtime.url });
+  await service.start();
+});
+after(async () => {
+  await service?.remove();
+  await runtime?.stop();
+  await postgres?.remove();
+});
+
+test('every row of the route table is described, with its scope, and nothing else is', () => {
+  const rows = JSON.parse(run(['routes', '--json']).stdout).map((r) => `${r.method} ${r.path} (${r.scope})`).sort();
+  const described = operations().map((o) => `${o.method} ${o.path} (${o.scope})`).sort();
+  assert.deepEqual(rows.filter((r) => !described.includes(r)), [], 'routes in src/api/routes.c that src/api/openapi.json does not describe (with this x-required-scope)');
+  assert.deepEqual(described.filter((r) => !rows.includes(r)), [], 'operations in src/api/openapi.json that src/api/routes.c does not have (with this scope)');
+});
+
+test('the description is sound: ids are unique, references lead somewhere, public operations ask for no credential', () => {
+  const ids = operations().map((o) => o.operation.operationId);
+  assert.equal(new Set(ids).size, ids.length);
+  const text = JSON.stringify(document);
+  for (const [, pointer] of text.matchAll(/"\$ref":"#([^"]+)"/g))
+    assert.ok(pointer.slice(1).split('/').reduce((at, part) => at?.[part], document), `$ref #${pointer}`);
+  for (const kind of Object.keys(document.components)) {
+    if (kind === 'securitySchemes') continue;
+    for (const name of Object.keys(document.components[kind])) assert.ok(text.includes(`"#/components/${kind}/${name}"`), `nothing uses components/${kind}/${name}`);
+  }
+  for (const o of operations()) {
+    assert.equal(JSON.stringify(o.operation.security) === '[]', o.scope === 'public', `${o.method} ${o.path}: security`);
+    for (const [, name] of o.path.matchAll(/\{(\w+)\}/g)) assert.ok(o.operation.parameters?.some((p) => p.$ref === `#/components/parameters/${name}`), `${o.method} ${o.path}: the parameter ${name}`);
+    assert.ok(document.tags.some((t) => t.name === o.operation.tags[0]), `${o.operation.operationId}: its tag is not in tags`);
+  }
+});
+
+test('the program serves this very file', async () => {
+  const answer = await service.ask('GET', '/v1/openapi.json', { headers: { authorization: null } });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.text, fs.readFileSync(path.join(ROOT, 'src/api/openapi.json'), 'utf8'));
+});
+
+// A check that never fails proves nothing.
+test('the check itself refuses what is not described', () => {
+  const headers = { 'content-type': 'application/json', 'x-request-id': 'x' };
+  const wrong = (status, body, target = '/v1/projects') => assert.throws(() => conforms('GET', target, { status, headers, text: JSON.stringify(body) }));
+  wrong(200, [{ id: 'x' }]);
+  wrong(200, {});
+  wrong(418, { message: 'm', code: 'c', request_id: 'x' });
+  wrong(404, { message: 'm', code: 'c', request_id: 'x', surplus: 1 }, `/v1/projects/${REF}`);
+  wrong(404, { message: 'm', code: 'c', request_id: 'another' }, `/v1/projects/${REF}`);
+  conforms('GET', `/v1/projects/${REF}`, { status: 404, headers, text: '{"message":"m","code":"c","request_id":"x"}' });
+});
+
+test('every operation succeeds as described', async () => {
+  const ok = async (status, ...args) => {
+    const answer = await service.ask(...args);
+    assert.equal(answer.status, status, `${args[0]} ${args[1]}: ${answer.text}`);
+    return answer;
+  };
+  const form = multipart({ entrypoint_path: 'index.ts', import_map_path: 'deno.json', static_patterns: ['*.html'], verify_jwt: false, name: 'Hello', message: 'first' },
+    { 'index.ts': 'export default 1', 'deno.json': '{"imports":{}}', 'page.html': '<p>' });
+  for (const target of ['/healthz', '/readyz', '/metrics', '/v1/projects', '/v1/projects/default', `/v1/projects/${REF}`, `/v1/projects/${REF}/api-keys`, `/v1/projects/${REF}/api-keys?reveal=true`])
+    await ok(200, 'GET', target);
+  await ok(201, 'POST', service.functions('/deploy?slug=hello'), { body: form.body, headers: { 'content-type': form.type, 'x-deploy-message': 'note' } });
+  const bundled = multipart({ entrypoint_path: 'index.ts' }, { 'index.ts': 'export default 2' });
+  const stored = await ok(201, 'POST', service.functions('/deploy?slug=later&bundleOnly=true'), { body: bundled.body, headers: { 'content-type': bundled.type } });
+  await ok(200, 'PUT', service.functions(), { json: [stored.json] });
+  await ok(201, 'POST', service.functions(), { json: { slug: 'single', name: 'single', body: 'export default 3', verify_jwt: true } });
+  await ok(201, 'POST', service.functions('?slug=bundle&name=bundle&entrypoint_path=file:///src/index.ts&verify_jwt=true'), { body: ESZIP, headers: { 'content-type': 'application/vnd.denoland.eszip' } });
+  await ok(200, 'PATCH', service.functions('/single'), { json: { name: 'Another name' } });
+  await ok(200, 'PATCH', service.functions('/single'), { json: { body: 'export default 4' } });
+  assert.equal((await ok(200, 'GET', service.functions())).json.length, 4);
+  for (const slug of ['hello', 'bundle']) {
+    await ok(200, 'GET', service.functions(`/${slug}`));
+    await ok(200, 'GET', service.functions(`/${slug}/body`));
+    await ok(200, 'GET', `/v1/functions/${slug}`);
+  }
+  await ok(200, 'GET', '/v1/functions');
+  await ok(200, 'POST', '/v1/functions', { json: { name: 'flat', files: [{ name: 'index.ts', content: 'export default 5' }] } });
+  await ok(200, 'DELETE', '/v1/functions/flat');
+  await ok(200, 'DELETE', service.functions('/single'));
+  const token = await ok(201, 'POST', '/v1/access-tokens', { json: { name: 'ci', scopes: ['functions:read'], project: 'default', slugs: ['ci-*'], expires_in: 60 } });
+  await ok(200, 'GET', '/v1/access-tokens');
+  await ok(200, 'DELETE', `/v1/access-tokens/${token.json.id}`);
+  const missing = operations().filter((o) => ![...covered()].some((c) => c.startsWith(`${o.method} ${o.path} 2`)));
+  assert.deepEqual(missing.map((o) => `${o.method} ${o.path}`), [], 'operations of which no test of tests/integration/openapi.test.mjs has seen a success. HINT: add one above.');
+});
+
+test('every operation that needs a credential refuses as described: none, a bad one, one without the scope', async () => {
+  const token = (await service.ask('POST', '/v1/access-tokens', { json: { name: 'nothing', scopes: ['audit:read'] } })).json.token;
+  for (const o of operations()) {
+    const target = o.path.replace('{ref}', REF).replace('{slug}', 'hello').replace(/\{\w+\}/, '1');
+    if (o.scope === 'public') continue;
+    assert.equal((await service.ask(o.method, target, { headers: { authorization: null } })).status, 401, `${o.method} ${target}`);
+    assert.equal((await service.ask(o.method, target, { headers: { authorization: 'Bearer nonsense' } })).status, 401);
+    if (o.scope !== 'any') assert.equal((await service.ask(o.method, target, { headers: { authorization: `Bearer ${token}` } })).status, o.scope === 'audit:read' ? 200 : 403, `${o.method} ${target}`);
+    if (o.path.includes('{ref}')) assert.equal((await service.ask(o.method, target.replace(REF, 'zzzzzzzzzzzzzzzzzzzz'))).status, 404);
+    if (o.path.includes('{slug}') && o.method === 'GET') assert.equal((await service.ask(o.method, target.replace('hello', 'nobody'))).status, 404);
+  }
+});
