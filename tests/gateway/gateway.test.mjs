@@ -6,7 +6,7 @@ import { DASHBOARD, KEYS, ask, startEcho, startNginx, until } from './helpers.mj
 
 const { rows } = JSON.parse(fs.readFileSync(new URL('kong-answers.json', import.meta.url)));
 const names = {
-  '{service}': KEYS.SERVICE_ROLE_KEY, '{secret}': KEYS.SECRET_KEY, '{anon}': KEYS.ANON_KEY, '{publishable}': KEYS.PUBLISHABLE_KEY,
+  '{service}': KEYS.SERVICE_ROLE_KEY, '{secret}': KEYS.SECRET_KEY, '{anon}': KEYS.ANON_KEY, '{publishable}': KEYS.PUBLISHABLE_KEY, '{deploy}': KEYS.DEPLOY_TOKEN,
   '{SERVICE}': KEYS.SERVICE_ROLE_KEY.toUpperCase(),
 };
 const fill = (text) => text.replace(/\{[a-zA-Z]+\}/g, (name) => names[name] ?? assert.fail(`unknown key ${name}`));
@@ -16,7 +16,7 @@ const gateways = {};
 const stops = [];
 
 before(async () => {
-  for (const mode of ['anonymous', 'strict']) {
+  for (const mode of ['anonymous', 'strict', 'strict-bearer']) {
     const nginx = await startNginx({ KEY_AUTH: mode });
     gateways[mode] = { nginx, socket: `${nginx.dir}/gateway.sock` };
     const admin = await startEcho(`${nginx.dir}/admin.sock`, 'admin');
@@ -120,6 +120,28 @@ describe("Studio's path", () => {
   });
 });
 
+describe("the web UI's path", () => {
+  const gateway = () => gateways.anonymous.socket;
+
+  test("sends neither the dashboard's login nor a key of the gateway upstream", async () => {
+    for (const target of ['/functions-admin/ui', '/functions-admin/ui/', '/functions-admin/ui/assets/app.js?x=1', '/functions-admin/ui//a/../b']) {
+      const response = await ask(gateway(), { path: target, headers: { authorization: basic, apikey: KEYS.SERVICE_ROLE_KEY } });
+      assert.equal(response.status, 200, target);
+      assert.ok(response.json.target.startsWith('/functions-admin/ui/'), response.json.target);
+      assert.equal(response.json.headers.authorization, undefined);
+      assert.equal(response.json.headers.apikey, undefined);
+    }
+  });
+
+  test('wants the login, reads only, and leaves the API beside it without one', async () => {
+    assert.equal((await ask(gateway(), { path: '/functions-admin/ui/' })).status, 401);
+    assert.equal((await ask(gateway(), { path: '/functions-admin/ui/', headers: { apikey: KEYS.SERVICE_ROLE_KEY } })).status, 401);
+    assert.equal((await ask(gateway(), { method: 'POST', path: '/functions-admin/ui/', headers: { authorization: basic } })).status, 405);
+    assert.equal((await ask(gateway(), { path: '/functions-admin/uix' })).json.upstream, 'admin');
+    assert.equal((await ask(gateway(), { method: 'POST', path: '/functions-admin/mcp' })).json.target, '/functions-admin/mcp');
+  });
+});
+
 describe('everything else', () => {
   test('is a short JSON 404', async () => {
     for (const target of ['/', '/rest/v1/', '/metrics', '/v1/projects', '/project/default']) {
@@ -147,11 +169,11 @@ describe('everything else', () => {
     } finally { await nginx.stop(); }
   });
 
-  test('keys that are not set admit nobody', async () => {
-    const nginx = await startNginx({ KEY_AUTH: 'strict', SERVICE_ROLE_KEY: '', SECRET_KEY: '', ANON_KEY: '', PUBLISHABLE_KEY: '' });
+  for (const mode of ['strict', 'strict-bearer']) test(`keys that are not set admit nobody (${mode})`, async () => {
+    const nginx = await startNginx({ KEY_AUTH: mode, SERVICE_ROLE_KEY: '', SECRET_KEY: '', ANON_KEY: '', PUBLISHABLE_KEY: '', DEPLOY_TOKEN: '' });
     const admin = await startEcho(`${nginx.dir}/admin.sock`, 'admin');
     try {
-      for (const headers of [{}, { apikey: '' }, { apikey: ' ' }]) {
+      for (const headers of [{}, { apikey: '' }, { apikey: ' ' }, { authorization: 'Bearer ' }, { authorization: 'Bearer' }]) {
         assert.equal((await ask(`${nginx.dir}/gateway.sock`, { path: '/functions-admin/v1/projects', headers })).status, 401);
       }
       assert.equal((await ask(`${nginx.dir}/gateway.sock`, { path: '/functions-admin/v1/projects?apikey=' })).status, 401);

@@ -20,6 +20,7 @@ export const KEYS = {
   ANON_KEY: 'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJlLXR3bw',
   SECRET_KEY: 'sb_secret_0123456789abcdefABCDEF_xyz',
   PUBLISHABLE_KEY: 'sb_publishable_0123456789abcdefABCDEF_xyz',
+  DEPLOY_TOKEN: 'sbp_89abcdef0123456789abcdef0123456789abcdef',
 };
 export const DASHBOARD = { user: 'supabase', password: 'dashboard-password' };
 

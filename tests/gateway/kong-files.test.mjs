@@ -1,50 +1,140 @@
-// The declarative Kong files: both say the same, survive their entrypoint's substitution, and agree with the development gateway.
+// The declarative Kong files: fields and types as Kong's schemas have them, both formats say the same, they survive their entrypoint's
+// substitution, and they agree with the development gateway.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
+import YAML from 'yaml';
 
 const read = (name) => fs.readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');
-const older = read('kong/functions-admin-2.8.yml');
-const newer = read('kong/functions-admin-3.9.yml');
+const schema = JSON.parse(fs.readFileSync(new URL('kong-schema.json', import.meta.url)));
+const variants = { '2.8': read('kong/functions-admin-2.8.yml'), '3.9': read('kong/functions-admin-3.9.yml'), '2.8-strict': read('kong/functions-admin-2.8-strict.yml'), '3.9-strict': read('kong/functions-admin-3.9-strict.yml') };
+const older = variants['2.8'];
 const gateway = read('nginx/gateway.conf.in');
 const code = (text) => text.split('\n').filter((line) => !/^\s*#/.test(line)).join('\n');
-const paths = (text) => [...code(text).matchAll(/- '(~?\/[^']*)'/g)].map((match) => match[1]);
+const routes = (file) => YAML.parse(file).services.flatMap((service) => service.routes);
 
-test('the two files differ in the format version and in how a regular expression is written, in nothing else', () => {
-  assert.match(older, /^_format_version: '2\.1'$/m);
-  assert.match(newer, /^_format_version: '3\.0'$/m);
-  assert.equal(code(newer).replaceAll("'~/", "'/").replace("'3.0'", "'2.1'"), code(older));
-});
+function checkType(type, value, where) {
+  if (Array.isArray(type)) {
+    assert.ok(Number.isInteger(value) && value >= type[1] && value <= type[2], `${where}: ${value}`);
+  } else if (type === 'strings') {
+    assert.ok(Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string'), `${where}: ${JSON.stringify(value)}`);
+  } else if (typeof type === 'object') {
+    checkFields(type, value, where);
+  } else {
+    assert.equal(typeof value, type === 'map' ? 'object' : type, where);
+  }
+}
 
-test('only plugins that Supabase enables in every version', () => {
-  const enabled = new Set(['request-transformer', 'cors', 'key-auth', 'acl', 'basic-auth', 'request-termination', 'ip-restriction']);
-  const used = [...code(older).matchAll(/^ {6}- name: (\S+)\n {8}config:/gm)].map((match) => match[1]);
-  assert.ok(used.length >= 7);
-  for (const name of used) assert.ok(enabled.has(name), name);
-});
+function checkFields(fields, entity, where) {
+  assert.equal(typeof entity, 'object', where);
+  for (const [name, value] of Object.entries(entity)) {
+    const type = fields[name];
+    assert.ok(type, `${where}.${name} is no field that Kong has`);
+    if (type === '@config') checkFields(schema.plugins[entity.name] ?? assert.fail(`${where}: plugin ${entity.name} has no schema`), value, `${where}.config`);
+    else if (typeof type === 'string' && type.startsWith('@')) value.forEach((item, at) => checkFields(schema.entities[type.slice(1)], item, `${where}.${name}[${at}]`));
+    else checkType(type, value, `${where}.${name}`);
+  }
+}
 
-test("the older entrypoint's substitution leaves the file as it is, but for the variables", () => {
-  const echo = spawnSync('bash', ['--norc', '-c', 'eval "echo \\"$(cat)\\""'], { input: older, encoding: 'utf8', env: { SUPABASE_SERVICE_KEY: 'the-service-key', PATH: process.env.PATH } });
-  assert.equal(echo.status, 0, echo.stderr);
-  assert.equal(echo.stderr, '');
-  assert.equal(code(echo.stdout), code(older).replace('$SUPABASE_SERVICE_KEY', 'the-service-key'));
-});
+for (const [name, text] of Object.entries(variants)) {
+  test(`${name}: every field is one of Kong's schema, with its type`, () => {
+    const file = YAML.parse(text);
+    assert.deepEqual(Object.keys(file).sort(), ['_format_version', 'consumers', 'services']);
+    file.services.forEach((service) => checkFields(schema.entities.service, service, service.name));
+    file.consumers.forEach((consumer) => checkFields(schema.entities.consumer, consumer, consumer.username));
+    for (const service of file.services) {
+      for (const plugin of service.plugins ?? []) {
+        for (const change of schema.header_pairs) for (const pair of plugin.config[change]?.headers ?? []) assert.match(pair, /^[A-Za-z-]+: ?\S/, 'a header to add is NAME:VALUE');
+      }
+    }
+  });
 
-test('each route has the bare path beside the one with a slash, and the development gateway has both', () => {
-  for (const file of [older, newer]) {
-    for (const path of paths(file).filter((text) => text.endsWith('/'))) {
+  test(`${name}: names are not used twice, and the anonymous consumer and the groups exist`, () => {
+    const file = YAML.parse(text);
+    const names = [...file.services.map((service) => service.name), ...routes(text).map((route) => route.name)];
+    assert.equal(new Set(names).size, names.length);
+    const usernames = file.consumers.map((consumer) => consumer.username);
+    const groups = new Set(['admin', ...file.consumers.flatMap((consumer) => consumer.acls.map((acl) => acl.group))]);
+    for (const { plugins = [] } of file.services) {
+      for (const { name: plugin, config } of plugins) {
+        if (plugin === 'key-auth' && config.anonymous) assert.ok(usernames.includes(config.anonymous));
+        if (plugin === 'acl') for (const group of config.allow) assert.ok(groups.has(group), group);
+      }
+    }
+  });
+
+  test(`${name}: only plugins that every version of Supabase's compose file enables`, () => {
+    for (const [version, enabled] of Object.entries(schema.enabled)) {
+      for (const service of YAML.parse(text).services) for (const plugin of service.plugins ?? []) assert.ok(enabled.includes(plugin.name), `${plugin.name} in ${version}`);
+    }
+  });
+
+  test(`${name}: no service that reaches functions-admin sends a request twice, and uploads and streams pass unbuffered`, () => {
+    for (const service of YAML.parse(text).services) assert.equal(service.retries, 0, service.name);
+    const all = routes(text).find((route) => route.name === 'functions-admin-all');
+    assert.equal(all.request_buffering, false);
+    assert.equal(all.response_buffering, false);
+  });
+
+  test(`${name}: pages behind the dashboard's login are for reading only`, () => {
+    for (const service of YAML.parse(text).services) {
+      if (!(service.plugins ?? []).some((plugin) => plugin.name === 'basic-auth')) continue;
+      for (const route of service.routes) assert.deepEqual(route.methods, ['GET', 'HEAD'], route.name);
+    }
+  });
+
+  test(`${name}: each route has the bare path beside the one with a slash, and the development gateway has both`, () => {
+    const paths = routes(text).flatMap((route) => route.paths);
+    for (const path of paths.filter((item) => item.endsWith('/'))) {
       const bare = path.slice(0, -1);
-      assert.ok(paths(file).some((other) => other.replace(/^~/, '') === `${bare}$`), bare);
+      assert.ok(paths.includes(name.startsWith('2.8') ? `${bare}$` : `~${bare}$`), bare);
       assert.ok(gateway.includes(`location = ${bare} {`), `location = ${bare}`);
       assert.ok(gateway.includes(`location ${path} {`), `location ${path}`);
     }
+    assert.ok(gateway.includes('location /functions/v1/_internal '));
+  });
+}
+
+test('the two formats differ in the version and in how a regular expression is written, in nothing else', () => {
+  for (const kind of ['', '-strict']) {
+    const [old, fresh] = [variants[`2.8${kind}`], variants[`3.9${kind}`]];
+    assert.match(old, /^_format_version: '2\.1'$/m);
+    assert.match(fresh, /^_format_version: '3\.0'$/m);
+    assert.equal(code(fresh).replaceAll("'~/", "'/").replace("'3.0'", "'2.1'"), code(old));
   }
-  assert.ok(gateway.includes('location /functions/v1/_internal '));
 });
 
-test('no service that reaches functions-admin sends a request twice', () => {
-  const services = code(older).split(/^ {2}- name: /m).slice(1).filter((text) => !text.startsWith('functions-admin-internal'));
-  assert.equal(services.length, 3);
-  for (const service of services) assert.match(service, /^ {4}retries: 0$/m);
+test('strict differs in who passes, in nothing else', () => {
+  const strip = (text) => {
+    const file = YAML.parse(text);
+    for (const service of file.services) service.plugins = (service.plugins ?? []).filter((plugin) => plugin.name !== 'key-auth' && plugin.name !== 'acl');
+    return file.services;
+  };
+  assert.deepEqual(strip(variants['2.8-strict']), strip(older));
+  const strict = YAML.parse(variants['2.8-strict']);
+  for (const service of strict.services) {
+    for (const { name, config } of service.plugins ?? []) {
+      if (name === 'key-auth') assert.deepEqual(config, { key_names: ['apikey', 'authorization'], hide_credentials: false });
+      if (name === 'acl') assert.deepEqual(config.allow, ['admin', 'functions-admin']);
+    }
+  }
+  assert.deepEqual(strict.consumers.flatMap((consumer) => consumer.keyauth_credentials.map((credential) => credential.key)),
+    ['Bearer $SUPABASE_SERVICE_KEY', '@DEPLOY_TOKEN@', 'Bearer @DEPLOY_TOKEN@']);
+});
+
+test("the older entrypoint's substitution leaves the files as they are, but for the variables", () => {
+  for (const text of [older, variants['2.8-strict']]) {
+    const echo = spawnSync('bash', ['--norc', '-c', 'eval "echo \\"$(cat)\\""'], { input: text, encoding: 'utf8', env: { SUPABASE_SERVICE_KEY: 'the-service-key', PATH: process.env.PATH } });
+    assert.equal(echo.status, 0, echo.stderr);
+    assert.equal(echo.stderr, '');
+    assert.equal(echo.stdout, text.replaceAll('$SUPABASE_SERVICE_KEY', 'the-service-key'));
+  }
+});
+
+test("the newer entrypoint's substitution leaves nothing unsubstituted", () => {
+  for (const text of [variants['3.9'], variants['3.9-strict']]) {
+    for (const [, variable] of code(text).matchAll(/\$([A-Za-z_][A-Za-z_0-9]*)/g)) assert.equal(variable, 'SUPABASE_SERVICE_KEY');
+    assert.doesNotMatch(text, /^\s*- key:\s*$/m, 'a line that it would drop');
+  }
 });
