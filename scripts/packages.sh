@@ -17,6 +17,7 @@ libjwt-dev            /usr/include/jwt.h
 libsodium-dev         /usr/include/sodium.h
 libcurl4-openssl-dev  /usr/include/*/curl/curl.h
 libbrotli-dev         /usr/include/brotli/decode.h
+libgit2-dev           /usr/include/git2.h
 libssl-dev            /usr/include/openssl/evp.h
 '
 # shellcheck disable=SC2034

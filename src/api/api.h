@@ -30,6 +30,7 @@ struct call {
 	struct project project; /* of routes with {ref} */
 	const char *slug;       /* of routes with {slug}, decoded and checked */
 	const char *id;         /* of routes with {id} */
+	int64_t number;         /* of routes with {n} */
 };
 
 /* Answers one request; never fails, since every failure is an answer. */
@@ -48,7 +49,7 @@ enum route_flags {
 
 struct route {
 	const char *method;
-	const char *path; /* {ref}, {slug} and {id} stand for one segment each */
+	const char *path; /* {ref}, {slug}, {id} and {n} stand for one segment each */
 	unsigned scope;   /* enum scope; SCOPE_NONE: any good credential will do */
 	unsigned flags;
 	bool (*handler)(struct call *c, struct err *e);

@@ -4,6 +4,7 @@
 #include "auth/scope.h"
 #include "core/json.h"
 #include "core/text.h"
+#include "service/change.h"
 #include "service/deploy.h"
 #include "service/function.h"
 
@@ -151,6 +152,8 @@ bool flat_deploy(struct call *c, struct err *e)
 
 bool flat_delete(struct call *c, struct err *e)
 {
-	return deploy_remove(c->api->service, c->arena, &c->actor, c->project.ref, c->slug, e) &&
+	const struct change_request req = {.project_ref = c->project.ref, .slug = c->slug};
+
+	return change_remove(c->api->service, c->arena, &c->actor, &req, e) &&
 	       response_json(c->resp, 200, json_pack("{s:s}", "message", "Function deleted successfully"), e);
 }

@@ -1,10 +1,12 @@
 #include "api/body.h"
+#include "api/etag.h"
 #include "api/handlers.h"
 #include "api/intake.h"
 #include "api/view.h"
 #include "auth/scope.h"
 #include "core/json.h"
 #include "core/text.h"
+#include "service/change.h"
 #include "service/deploy.h"
 #include "service/function.h"
 
@@ -34,8 +36,10 @@ bool functions_get(struct call *c, struct err *e)
 {
 	struct function f;
 
-	return function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) &&
-	       response_json(c->resp, 200, view_function(c->arena, &f), e);
+	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e))
+		return false;
+	etag_set(c, &f);
+	return etag_unchanged(c) || response_json(c->resp, 200, view_function(c->arena, &f), e);
 }
 
 bool functions_body(struct call *c, struct err *e)
@@ -54,6 +58,8 @@ static bool answer_deploy(struct call *c, int status, const struct deploy_result
 			: bundle_only      ? "bundled"
 			: result->verified ? "verified"
 					   : "active");
+	if (!bundle_only)
+		etag_set(c, &result->function);
 	return response_json(c->resp, status, view_function(c->arena, &result->function), e);
 }
 
@@ -96,24 +102,26 @@ bool functions_create(struct call *c, struct err *e)
 /* Name and verify_jwt alone need no upload. */
 static bool change_settings(struct call *c, const struct deploy_request *req, struct err *e)
 {
-	struct deploy_choice choice = {.slug = c->slug, .name = req->name, .verify_jwt = req->verify_jwt};
+	struct change_choice choice = {.slug = c->slug, .name = req->name, .verify_jwt = req->verify_jwt};
 	struct function *changed;
 	struct function f;
 	bool new_verify;
 
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e))
+	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) ||
+	    !etag_expectation(c, &choice.expected, e))
 		return false;
 	new_verify = req->verify_jwt != VERIFY_KEEP && (req->verify_jwt == VERIFY_ON) != f.version.verify_jwt;
 	if (new_verify) {
 		choice.version = f.version.number;
-		if (!deploy_activate_many(c->api->service, c->arena, &c->actor, c->project.ref, &choice, 1, NULL,
-					  &changed, e))
+		if (!change_activate(c->api->service, c->arena, &c->actor, c->project.ref, &choice, 1, NULL, &changed,
+				     e))
 			return false;
 		f = changed[0];
 	} else if (req->name != NULL && !text_eq(req->name, f.name) &&
-		   !function_set_name(c->api->service, c->arena, &c->actor, &f, req->name, e)) {
+		   !function_set_name(c->api->service, c->arena, &c->actor, &f, req->name, &choice.expected, e)) {
 		return false;
 	}
+	etag_set(c, &f);
 	return response_json(c->resp, 200, view_function(c->arena, &f), e);
 }
 
@@ -132,7 +140,7 @@ bool functions_update(struct call *c, struct err *e)
 
 #define MAX_BULK 10000
 
-static bool read_choice(struct call *c, const json_t *item, struct deploy_choice *out, struct err *e)
+static bool read_choice(struct call *c, const json_t *item, struct change_choice *out, struct err *e)
 {
 	int64_t version = 0;
 	bool present = false;
@@ -153,7 +161,7 @@ static bool read_choice(struct call *c, const json_t *item, struct deploy_choice
 
 bool functions_bulk_update(struct call *c, struct err *e)
 {
-	struct deploy_choice *choices;
+	struct change_choice *choices;
 	const char *message = NULL;
 	struct function *functions;
 	json_t *answer;
@@ -179,8 +187,8 @@ bool functions_bulk_update(struct call *c, struct err *e)
 				return err_set(e, ERR_INVALID, "duplicate_slug",
 					       "The function %s stands twice in the list", choices[i].slug);
 	}
-	if (!deploy_activate_many(c->api->service, c->arena, &c->actor, c->project.ref, choices, count, message,
-				  &functions, e))
+	if (!change_activate(c->api->service, c->arena, &c->actor, c->project.ref, choices, count, message, &functions,
+			     e))
 		return false;
 	list = json_array();
 	answer = json_pack("{s:o}", "functions", list);
@@ -194,5 +202,8 @@ bool functions_bulk_update(struct call *c, struct err *e)
 
 bool functions_delete(struct call *c, struct err *e)
 {
-	return deploy_remove(c->api->service, c->arena, &c->actor, c->project.ref, c->slug, e);
+	struct change_request req = {.project_ref = c->project.ref, .slug = c->slug};
+
+	return intake_message(c, &req.message, e) && etag_expectation(c, &req.expected, e) &&
+	       change_remove(c->api->service, c->arena, &c->actor, &req, e);
 }

@@ -19,6 +19,22 @@ bool functions_update(struct call *c, struct err *e);
 bool functions_bulk_update(struct call *c, struct err *e);
 bool functions_delete(struct call *c, struct err *e);
 
+/* history.c */
+bool versions_list(struct call *c, struct err *e);
+bool versions_get(struct call *c, struct err *e);
+bool versions_body(struct call *c, struct err *e);
+bool versions_diff(struct call *c, struct err *e);
+bool functions_rollback(struct call *c, struct err *e);
+bool functions_restore(struct call *c, struct err *e);
+bool traffic_get(struct call *c, struct err *e);
+bool traffic_put(struct call *c, struct err *e);
+bool deployments_of_project(struct call *c, struct err *e);
+bool deployments_of_function(struct call *c, struct err *e);
+bool deployments_get(struct call *c, struct err *e);
+bool releases_list(struct call *c, struct err *e);
+bool releases_get(struct call *c, struct err *e);
+bool releases_rollback(struct call *c, struct err *e);
+
 /* flat.c */
 bool flat_list(struct call *c, struct err *e);
 bool flat_get(struct call *c, struct err *e);

@@ -147,7 +147,7 @@ static bool feed(struct call *c, struct multipart *m, struct err *e)
 	}
 }
 
-static enum deploy_verify verify_of(bool present, bool value)
+static enum verify_choice verify_of(bool present, bool value)
 {
 	return !present ? VERIFY_KEEP : value ? VERIFY_ON : VERIFY_OFF;
 }

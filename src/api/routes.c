@@ -30,6 +30,21 @@ const struct route api_routes[] = {
 	{"DELETE", FUNCTIONS "/{slug}", SCOPE_FUNCTIONS_WRITE, 0, functions_delete},
 	{"GET", FUNCTIONS "/{slug}/body", SCOPE_FUNCTIONS_READ, 0, functions_body},
 
+	{"GET", FUNCTIONS "/{slug}/versions", SCOPE_FUNCTIONS_READ, 0, versions_list},
+	{"GET", FUNCTIONS "/{slug}/versions/{n}", SCOPE_FUNCTIONS_READ, 0, versions_get},
+	{"GET", FUNCTIONS "/{slug}/versions/{n}/body", SCOPE_FUNCTIONS_READ, 0, versions_body},
+	{"GET", FUNCTIONS "/{slug}/diff", SCOPE_FUNCTIONS_READ, 0, versions_diff},
+	{"POST", FUNCTIONS "/{slug}/rollback", SCOPE_FUNCTIONS_WRITE, 0, functions_rollback},
+	{"POST", FUNCTIONS "/{slug}/restore", SCOPE_FUNCTIONS_WRITE, 0, functions_restore},
+	{"GET", FUNCTIONS "/{slug}/traffic", SCOPE_FUNCTIONS_READ, 0, traffic_get},
+	{"PUT", FUNCTIONS "/{slug}/traffic", SCOPE_FUNCTIONS_WRITE, 0, traffic_put},
+	{"GET", FUNCTIONS "/{slug}/deployments", SCOPE_FUNCTIONS_READ, 0, deployments_of_function},
+	{"GET", "/v1/projects/{ref}/deployments", SCOPE_FUNCTIONS_READ, 0, deployments_of_project},
+	{"GET", "/v1/projects/{ref}/deployments/{id}", SCOPE_FUNCTIONS_READ, 0, deployments_get},
+	{"GET", "/v1/projects/{ref}/releases", SCOPE_FUNCTIONS_READ, 0, releases_list},
+	{"GET", "/v1/projects/{ref}/releases/{n}", SCOPE_FUNCTIONS_READ, 0, releases_get},
+	{"POST", "/v1/projects/{ref}/releases/{n}/rollback", SCOPE_FUNCTIONS_WRITE, 0, releases_rollback},
+
 	{"GET", "/v1/functions", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_list},
 	{"POST", "/v1/functions", SCOPE_FUNCTIONS_WRITE, ROUTE_FLAT, flat_deploy},
 	{"GET", "/v1/functions/{slug}", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_get},
@@ -49,6 +64,8 @@ struct captured {
 	size_t slug_len;
 	const char *id;
 	size_t id_len;
+	const char *number;
+	size_t number_len;
 };
 
 /* A trailing slash is allowed: the flat client sends one, and gateways add it. */
@@ -71,6 +88,9 @@ static bool match_path(const char *pattern, const char *path, struct captured *c
 		} else if (text_starts(pattern, "{slug}")) {
 			cap->slug = path;
 			cap->slug_len = len;
+		} else if (text_starts(pattern, "{n}")) {
+			cap->number = path;
+			cap->number_len = len;
 		} else {
 			cap->id = path;
 			cap->id_len = len;
@@ -167,6 +187,12 @@ static bool bind_path(struct call *c, const struct route *r, const struct captur
 		c->id = text_url_decode(c->arena, cap->id, cap->id_len, false);
 		if (c->id == NULL)
 			return err_set(e, ERR_MALFORMED, NULL, "The path has a bad percent-escape");
+	}
+	if (cap->number != NULL) {
+		const char *number = text_url_decode(c->arena, cap->number, cap->number_len, false);
+
+		if (number == NULL || !text_int64(number, 1, INT32_MAX, &c->number))
+			return err_set(e, ERR_MALFORMED, NULL, "The path must have a number from 1 on here");
 	}
 	return true;
 }

@@ -64,6 +64,143 @@ json_t *view_project(struct arena *a, const struct project *p, const struct view
 			 "postgres_engine", engine, "release_channel", "ga");
 }
 
+static json_t *time_or_null(struct arena *a, int64_t ms)
+{
+	return ms != 0 ? json_string(view_time(a, ms)) : NULL;
+}
+
+static json_t *strings(const char *const *list)
+{
+	json_t *array = json_array();
+
+	for (; list != NULL && *list != NULL; list++)
+		if (json_array_append_new(array, json_string(*list)) != 0) {
+			json_decref(array);
+			return NULL;
+		}
+	return array;
+}
+
+json_t *view_version(struct arena *a, const struct version *v, int active_version)
+{
+	char digest[65];
+
+	text_hex(v->digest, sizeof v->digest, digest);
+	return json_pack(
+		"{s:i, s:b, s:s, s:s, s:s, s:s*, s:o, s:b, s:o, s:s, s:I, s:i, s:s*, s:s*, s:s, s:o*, s:s*, s:s, s:s}",
+		"version", v->number, "active", v->number == active_version, "kind",
+		v->kind == KIND_ESZIP ? "eszip" : "source", "name", v->name, "entrypoint_path", v->entrypoint,
+		"import_map_path", v->import_map, "static_patterns", strings(v->static_patterns), "verify_jwt",
+		v->verify_jwt, "settings", json_loads(v->settings, 0, NULL), "digest", digest, "size",
+		(json_int_t)v->size, "file_count", v->file_count, "ezbr_sha256", v->ezbr_sha256, "message", v->message,
+		"source", v->source, "source_version", v->source_version != 0 ? json_integer(v->source_version) : NULL,
+		"source_project", v->source_project, "created_by", v->created_by, "created_at",
+		view_time(a, v->created_at));
+}
+
+json_t *view_files(const struct file_list *files)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < files->count; i++) {
+		char sum[65];
+
+		text_hex(files->items[i].sha256, sizeof files->items[i].sha256, sum);
+		if (json_array_append_new(array, json_pack("{s:s, s:I, s:s}", "path", files->items[i].path, "size",
+							   (json_int_t)files->items[i].size, "sha256", sum)) != 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+json_t *view_difference(const struct difference *d)
+{
+	static const char *const kinds[] = {"added", "removed", "modified"};
+
+	return json_pack("{s:s, s:s, s:b, s:b, s:s*}", "path", d->path, "change", kinds[d->kind], "binary", d->binary,
+			 "too_large", d->too_large, "diff", d->diff);
+}
+
+static bool add_change(json_t *o, const char *name, json_t *from, json_t *to)
+{
+	bool same = from != NULL && to != NULL && json_equal(from, to);
+	json_t *pair =
+		same ? NULL : json_pack("[o, o]", from != NULL ? from : json_null(), to != NULL ? to : json_null());
+
+	if (same) {
+		json_decref(from);
+		json_decref(to);
+		return true;
+	}
+	return json_object_set_new(o, name, pair) == 0;
+}
+
+json_t *view_changed_settings(const struct version *from, const struct version *to)
+{
+	json_t *o = json_object();
+
+	if (!add_change(o, "entrypoint_path", json_string(from->entrypoint), json_string(to->entrypoint)) ||
+	    !add_change(o, "import_map_path", from->import_map != NULL ? json_string(from->import_map) : json_null(),
+			to->import_map != NULL ? json_string(to->import_map) : json_null()) ||
+	    !add_change(o, "verify_jwt", json_boolean(from->verify_jwt), json_boolean(to->verify_jwt)) ||
+	    !add_change(o, "static_patterns", strings(from->static_patterns), strings(to->static_patterns)) ||
+	    !add_change(o, "settings", json_loads(from->settings, 0, NULL), json_loads(to->settings, 0, NULL))) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+json_t *view_deployment(struct arena *a, const struct deployment *d)
+{
+	json_t *error = d->error_message == NULL
+				? NULL
+				: json_pack("{s:s*, s:s}", "code", d->error_code, "message", d->error_message);
+
+	return json_pack(
+		"{s:s, s:s, s:s, s:i, s:o*, s:s, s:s*, s:o*, s:s*, s:o*, s:s, s:s, s:s, s:o*, s:o*, s:o*, s:o*, s:o*}",
+		"id", d->id, "function_id", d->function_id, "slug", d->slug, "version", d->version, "release",
+		d->release_number != 0 ? json_integer(d->release_number) : NULL, "status", d->status, "error_message",
+		d->error_message, "error", error, "boot_check", d->boot_check, "boot_ms",
+		d->boot_check != NULL ? json_integer(d->boot_ms) : NULL, "created_by", d->created_by, "request_id",
+		d->request_id, "created_at", view_time(a, d->created_at), "staged_at", time_or_null(a, d->staged_at),
+		"booted_at", time_or_null(a, d->booted_at), "active_at", time_or_null(a, d->active_at), "verified_at",
+		time_or_null(a, d->verified_at), "finished_at", time_or_null(a, d->finished_at));
+}
+
+static json_t *version_or_null(int version)
+{
+	return version != 0 ? json_integer(version) : json_null();
+}
+
+json_t *view_release(struct arena *a, const struct release *r)
+{
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < r->item_count; i++) {
+		const struct release_item *item = &r->items[i];
+
+		if (json_array_append_new(
+			    items,
+			    json_pack("{s:s, s:s, s:o, s:o, s:o*, s:o*}", "slug", item->slug, "function_id",
+				      item->function_id, "version_before", version_or_null(item->version_before),
+				      "version_after", version_or_null(item->version_after), "traffic_before",
+				      item->traffic_before != NULL ? json_loads(item->traffic_before, 0, NULL) : NULL,
+				      "traffic_after",
+				      item->traffic_after != NULL ? json_loads(item->traffic_after, 0, NULL) : NULL)) !=
+		    0) {
+			json_decref(items);
+			return NULL;
+		}
+	}
+	return json_pack("{s:I, s:I, s:s, s:s*, s:s, s:s, s:s, s:o}", "id", (json_int_t)r->number, "generation",
+			 (json_int_t)r->generation, "source", r->source, "message", r->message, "created_by",
+			 r->created_by, "request_id", r->request_id, "created_at", view_time(a, r->created_at),
+			 "functions", items);
+}
+
 static json_t *scope_names(unsigned scopes)
 {
 	json_t *names = json_array();

@@ -5,6 +5,7 @@
 
 #include "core/arena.h"
 #include "core/model.h"
+#include "service/history.h"
 
 #include <jansson.h>
 
@@ -22,6 +23,15 @@ struct view_project_details {
 	int server_version; /* 150020; 0 where unknown */
 };
 json_t *view_project(struct arena *a, const struct project *p, const struct view_project_details *details);
+
+/* The versions API's object; times ISO 8601. */
+json_t *view_version(struct arena *a, const struct version *v, int active_version);
+json_t *view_files(const struct file_list *files);
+json_t *view_difference(const struct difference *d);
+/* {"verify_jwt": [from, to], ...}: what else is not the same. */
+json_t *view_changed_settings(const struct version *from, const struct version *to);
+json_t *view_deployment(struct arena *a, const struct deployment *d);
+json_t *view_release(struct arena *a, const struct release *r);
 
 json_t *view_token(struct arena *a, const struct access_token *t);
 

@@ -15,6 +15,7 @@ struct project {
 	const char *id;
 	const char *name;
 	bool is_default;
+	const char *settings; /* JSON object */
 	int64_t generation;
 	int64_t revision;
 	int64_t created_at;
@@ -31,6 +32,9 @@ struct file {
 	int64_t size;
 };
 
+/* What a caller wishes for a version's verify_jwt. */
+enum verify_choice { VERIFY_KEEP, VERIFY_ON, VERIFY_OFF };
+
 struct version {
 	int number;
 	enum version_kind kind;
@@ -43,10 +47,11 @@ struct version {
 	uint8_t digest[32];
 	int64_t size;
 	int file_count;
-	const char *ezbr_sha256; /* hexadecimal; NULL for source versions */
-	const char *message;     /* NULL for none */
-	const char *source;      /* deploy, rollback, import, promote, template */
-	int source_version;      /* 0 for none */
+	const char *ezbr_sha256;    /* hexadecimal; NULL for source versions */
+	const char *message;        /* NULL for none */
+	const char *source;         /* deploy, settings, import, promote, template */
+	const char *source_project; /* NULL where it is the function's own */
+	int source_version;         /* 0 for none */
 	const char *created_by;
 	int64_t created_at;
 };
@@ -57,11 +62,25 @@ struct function {
 	const char *slug;
 	const char *name;
 	const char *status;
+	const char *sticky; /* JSON {"by", "name"}; NULL for none */
 	int active_version; /* 0 for none */
 	int latest_version;
 	int64_t created_at;
 	int64_t updated_at;
 	struct version version; /* the one that a call is about: the active one, unless it says otherwise */
+};
+
+/* A version's part of a function's calls. */
+struct share {
+	int version;
+	int percent; /* 0: reached by the override header only */
+};
+
+#define MAX_SHARES 4
+
+struct shares {
+	struct share items[MAX_SHARES];
+	size_t count; /* 0: everything goes to the active version */
 };
 
 struct function_list {
@@ -71,6 +90,65 @@ struct function_list {
 
 struct file_list {
 	struct file *items;
+	size_t count;
+};
+
+struct version_list {
+	struct version *items;
+	size_t count;
+};
+
+struct deployment {
+	const char *id;
+	const char *function_id;
+	const char *slug;
+	int version;
+	int64_t release_number; /* 0 for none */
+	const char *status;     /* pending, staged, booted, active, verified, bundled, failed, rolled_back */
+	const char *error_code; /* NULL for none */
+	const char *error_message;
+	const char *boot_check; /* full, weak; NULL: none was made */
+	int boot_ms;
+	const char *created_by;
+	const char *request_id;
+	int64_t created_at; /* this and the times below: 0 where it did not come to that */
+	int64_t staged_at;
+	int64_t booted_at;
+	int64_t active_at;
+	int64_t verified_at;
+	int64_t finished_at;
+};
+
+struct deployment_list {
+	struct deployment *items;
+	size_t count;
+};
+
+struct release_item {
+	const char *function_id;
+	const char *slug;
+	int version_before;         /* 0: it did not serve */
+	int version_after;          /* 0: it was removed */
+	const char *traffic_before; /* JSON; NULL: no split */
+	const char *traffic_after;
+};
+
+struct release {
+	int64_t id;
+	int64_t number; /* 1, 2, 3, ... within the project: what callers name it by */
+	int64_t generation;
+	const char
+		*source; /* deploy, delete, rollback, restore, traffic, settings, import, promote, template, revert */
+	const char *message;
+	const char *created_by;
+	const char *request_id;
+	int64_t created_at;
+	struct release_item *items;
+	size_t item_count;
+};
+
+struct release_list {
+	struct release *items;
 	size_t count;
 };
 
@@ -88,15 +166,26 @@ struct access_token {
 	int64_t last_used_at; /* 0: never */
 };
 
+/* What a caller has seen of a function, for If-Match: nothing is changed when it is something else by now. */
+struct expectation {
+	bool set;
+	int active_version;
+	int64_t updated_at;
+};
+
 /* One function's change within an activation. */
 struct activation {
 	const char *function_id;
 	const char *slug;
-	const char *deployment_id; /* NULL for a removal */
-	const char *name;          /* NULL keeps it */
-	int version_before;        /* filled by the store; 0 for none */
-	int version_after;         /* 0 removes the function */
-	const char *boot_check;    /* full, weak or NULL */
+	const char *deployment_id;  /* NULL for a removal */
+	const char *name;           /* NULL keeps it */
+	int version_before;         /* filled by the store; 0 for none */
+	int version_after;          /* 0 removes the function */
+	const char *traffic_before; /* filled by the store; NULL for no split */
+	const char *traffic_after;  /* JSON [{"version", "percent"}]; NULL for no split */
+	const char *sticky;         /* JSON; NULL keeps it */
+	struct expectation expected;
+	const char *boot_check; /* full, weak or NULL */
 	int boot_ms;
 	int64_t staged_at;
 	int64_t booted_at;
@@ -114,6 +203,7 @@ struct activation_set {
 	int64_t generation;
 	int64_t release_number;
 	int64_t release_id;
+	int64_t at; /* by the database's clock: the functions' updated_at */
 };
 
 /* Who asks, for the records that name them. */

@@ -66,11 +66,12 @@ bool manifest_new(struct manifest **out, const char *project_ref, int64_t genera
 	return true;
 }
 
-bool manifest_add(struct manifest *m, const char *slug, const char *id, const struct manifest_version *versions,
-		  size_t count, struct err *e)
+bool manifest_add(struct manifest *m, const char *slug, const char *id, const char *sticky,
+		  const struct manifest_version *versions, size_t count, struct err *e)
 {
 	json_t *list = json_array();
-	json_t *o = json_pack("{s:s, s:O}", "id", id, "versions", list);
+	json_t *keys = sticky != NULL ? json_loads(sticky, 0, NULL) : NULL;
+	json_t *o = json_pack("{s:s, s:O, s:o*}", "id", id, "versions", list, "sticky", keys);
 	bool ok = o != NULL;
 
 	for (size_t i = 0; ok && i < count; i++)

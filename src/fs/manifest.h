@@ -32,7 +32,8 @@ json_t *manifest_version_json(const struct manifest_version *v);
 struct manifest;
 
 MUST_CHECK bool manifest_new(struct manifest **out, const char *project_ref, int64_t generation, struct err *e);
-MUST_CHECK bool manifest_add(struct manifest *m, const char *slug, const char *id,
+/* sticky: the JSON of which calls stay together; NULL for none. */
+MUST_CHECK bool manifest_add(struct manifest *m, const char *slug, const char *id, const char *sticky,
 			     const struct manifest_version *versions, size_t count, struct err *e);
 /* The text, to be freed with free(3). */
 MUST_CHECK bool manifest_render(const struct manifest *m, char **text, size_t *len, struct err *e);

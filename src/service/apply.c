@@ -7,6 +7,7 @@
 #include "store/deployment.h"
 #include "store/function.h"
 #include "store/project.h"
+#include "store/version.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +97,7 @@ bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a,
 
 /* The manifest */
 
-const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f)
+const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent)
 {
 	const struct version *v = &f->version;
 	struct manifest_version *m = arena_alloc(a, sizeof *m);
@@ -114,7 +115,7 @@ const struct manifest_version *apply_manifest_version(struct arena *a, const str
 			return NULL;
 	*m = (struct manifest_version){
 		.number = v->number,
-		.percent = 100,
+		.percent = percent,
 		.eszip = v->kind == KIND_ESZIP,
 		.path = arena_printf(a, ".releases/%s/%s", f->slug, release),
 		.entrypoint =
@@ -127,29 +128,90 @@ const struct manifest_version *apply_manifest_version(struct arena *a, const str
 	return m->path == NULL || m->entrypoint == NULL || (v->import_map != NULL && m->import_map == NULL) ? NULL : m;
 }
 
+/* The splits of the few functions that have one. */
+struct splits {
+	struct arena *arena;
+	struct split {
+		struct split *next;
+		const char *function_id;
+		size_t count;
+		struct share shares[MAX_SHARES];
+		struct version versions[MAX_SHARES];
+	} * first;
+};
+
+static const struct split *find_split(const struct splits *splits, const char *function_id)
+{
+	const struct split *p = splits->first;
+
+	while (p != NULL && !text_eq(p->function_id, function_id))
+		p = p->next;
+	return p;
+}
+
+static bool add_share(void *ctx, const char *function_id, const struct share *share)
+{
+	struct splits *splits = ctx;
+	struct split *p = splits->first;
+
+	/* Shares come by function, so the one added last is the only one that can go on. */
+	if (p == NULL || !text_eq(p->function_id, function_id)) {
+		p = arena_alloc(splits->arena, sizeof *p);
+		if (p == NULL)
+			return false;
+		p->function_id = function_id;
+		p->next = splits->first;
+		splits->first = p;
+	}
+	if (p->count < MAX_SHARES)
+		p->shares[p->count++] = *share;
+	return true;
+}
+
+static bool read_splits(struct pg_conn *c, struct arena *a, const char *project_ref, struct splits *out, struct err *e)
+{
+	*out = (struct splits){.arena = a};
+	if (!function_each_share(c, a, project_ref, add_share, out, e))
+		return false;
+	for (struct split *p = out->first; p != NULL; p = p->next)
+		for (size_t i = 0; i < p->count; i++)
+			if (!version_find(c, a, p->function_id, p->shares[i].version, &p->versions[i], e))
+				return false;
+	return true;
+}
+
+static bool add_to_manifest(struct manifest *m, struct arena *a, const struct function *f, const struct split *split,
+			    struct err *e)
+{
+	struct manifest_version versions[MAX_SHARES];
+	size_t count = split != NULL ? split->count : 1;
+
+	for (size_t i = 0; i < count; i++) {
+		struct function each = *f;
+		const struct manifest_version *v;
+
+		if (split != NULL)
+			each.version = split->versions[i];
+		v = apply_manifest_version(a, &each, split != NULL ? split->shares[i].percent : 100);
+		if (v == NULL)
+			return err_no_memory(e);
+		versions[i] = *v;
+	}
+	return manifest_add(m, f->slug, f->id, split != NULL ? f->sticky : NULL, versions, count, e);
+}
+
 static bool put_manifest(struct service *s, struct arena *a, int64_t generation, const struct function_list *list,
-			 struct err *e)
+			 const struct splits *splits, struct err *e)
 {
 	struct manifest *m = NULL;
 	char *text = NULL;
 	size_t len = 0;
-	bool ok = false;
+	bool ok = manifest_new(&m, s->cfg->project_ref, generation, e);
 
-	if (!manifest_new(&m, s->cfg->project_ref, generation, e))
-		return false;
-	for (size_t i = 0; i < list->count; i++) {
-		const struct manifest_version *v = apply_manifest_version(a, &list->items[i]);
-
-		if (v == NULL) {
-			(void)err_no_memory(e);
-			goto out;
-		}
-		if (!manifest_add(m, list->items[i].slug, list->items[i].id, v, 1, e))
-			goto out;
-	}
-	ok = manifest_render(m, &text, &len, e) &&
+	for (size_t i = 0; ok && i < list->count; i++)
+		ok = add_to_manifest(m, a, &list->items[i], find_split(splits, list->items[i].id), e);
+	ok = ok && manifest_render(m, &text, &len, e) &&
 	     folder_put(s->folder, MANIFEST_FILE, text, len, (mode_t)s->cfg->functions_mode & 0666, e);
-out:
 	free(text);
 	manifest_free(m);
 	return ok;
@@ -158,14 +220,15 @@ out:
 /* The state */
 
 static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, int64_t *generation,
-		       struct function_list *list, struct err *e)
+		       struct function_list *list, struct splits *splits, struct err *e)
 {
 	struct project project;
 
 	if (!pg_begin_snapshot(c, e))
 		return false;
 	if (!project_find(c, a, s->cfg->project_ref, &project, e) ||
-	    !function_list_active(c, a, s->cfg->project_ref, list, e)) {
+	    !function_list_active(c, a, s->cfg->project_ref, list, e) ||
+	    !read_splits(c, a, s->cfg->project_ref, splits, e)) {
 		pg_rollback(c);
 		return false;
 	}
@@ -227,38 +290,56 @@ static bool switch_stub(struct service *s, struct arena *a, const struct functio
 	return true;
 }
 
+/* The releases of all versions that get calls. */
+static bool ensure_split(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
+			 const struct split *split, struct err *e)
+{
+	for (size_t i = 0; split != NULL && i < split->count; i++) {
+		struct function each = *f;
+
+		each.version = split->versions[i];
+		if (!apply_ensure_release(s, c, a, &each, e))
+			return false;
+	}
+	return true;
+}
+
 /* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
 static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, int64_t generation,
-		       const struct function_list *list, struct applied *next, struct err *e)
+		       const struct function_list *list, const struct splits *splits, struct applied *next,
+		       struct err *e)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		const struct applied_item *old = find_item(s->applied, list->items[i].slug);
+		const struct function *f = &list->items[i];
+		const struct applied_item *old = find_item(s->applied, f->slug);
 
+		if (!ensure_split(s, c, a, f, find_split(splits, f->id), e))
+			return false;
 		if (old != NULL && text_eq(old->release, next->items[i].release))
 			continue;
-		if (!apply_ensure_release(s, c, a, &list->items[i], e) ||
-		    !switch_stub(s, a, &list->items[i], next->items[i].release, e))
+		if (!apply_ensure_release(s, c, a, f, e) || !switch_stub(s, a, f, next->items[i].release, e))
 			return false;
 	}
 	for (size_t i = 0; s->applied != NULL && i < s->applied->count; i++)
 		if (find_item(next, s->applied->items[i].slug) == NULL &&
 		    !folder_unlink(s->folder, s->applied->items[i].slug, e))
 			return false;
-	return folder_sync(s->folder, e) && put_manifest(s, a, generation, list, e);
+	return folder_sync(s->folder, e) && put_manifest(s, a, generation, list, splits, e);
 }
 
 static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
 {
 	struct function_list list;
+	struct splits splits;
 	struct applied *next;
 	int64_t generation;
 
-	if (!read_state(s, c, a, &generation, &list, e))
+	if (!read_state(s, c, a, &generation, &list, &splits, e))
 		return false;
 	next = new_applied(generation, &list);
 	if (next == NULL)
 		return err_no_memory(e);
-	if (!show_state(s, c, a, generation, &list, next, e)) {
+	if (!show_state(s, c, a, generation, &list, &splits, next, e)) {
 		applied_free(next);
 		return false;
 	}

@@ -5,6 +5,7 @@
 #include "store/blob.h"
 #include "store/function.h"
 #include "store/migrate.h"
+#include "store/version.h"
 
 #include <string.h>
 
@@ -92,7 +93,7 @@ bool function_text(struct service *s, struct arena *a, const struct file *file, 
 }
 
 bool function_set_name(struct service *s, struct arena *a, const struct actor *who, struct function *f,
-		       const char *name, struct err *e)
+		       const char *name, const struct expectation *expected, struct err *e)
 {
 	const struct audit_entry entry = {
 		.project_ref = f->project_ref,
@@ -107,11 +108,11 @@ bool function_set_name(struct service *s, struct arena *a, const struct actor *w
 
 	if (!names_check_name(name, e))
 		return false;
-	ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) && function_rename(c, a, f->project_ref, f->id, name, e) &&
+	ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) &&
+	     function_rename(c, a, f->project_ref, f->id, name, expected, &f->updated_at, e) &&
 	     audit_write(c, a, who, &entry, e) && pg_commit(c, e);
 	pg_release(c);
 	f->name = name;
-	f->updated_at = service_now();
 	return ok;
 }
 

@@ -27,7 +27,7 @@ MUST_CHECK bool function_read(struct service *s, const struct file *file,
 MUST_CHECK bool function_text(struct service *s, struct arena *a, const struct file *file, char **out, struct err *e);
 
 MUST_CHECK bool function_set_name(struct service *s, struct arena *a, const struct actor *who, struct function *f,
-				  const char *name, struct err *e);
+				  const char *name, const struct expectation *expected, struct err *e);
 
 /* The database server's version (150020), 0 before the first connection. */
 int function_server_version(struct service *s);

@@ -13,6 +13,8 @@
 
 #define MAX_ANSWER ((size_t)64 * 1024)
 #define MAX_IDLE 8
+/* A header line with a key in it. */
+#define JWT_LINE 8300
 #define TOKEN_HEADER "x-functions-admin-token"
 
 struct probe {
@@ -217,6 +219,47 @@ bool probe_generation(struct probe *p, char project[21], int64_t *generation, st
 	}
 	json_decref(answer);
 	return ok;
+}
+
+static size_t drop_answer(char *data, size_t size, size_t count, void *ctx)
+{
+	(void)data;
+	(void)ctx;
+	return size * count;
+}
+
+bool probe_call(struct probe *p, const char *method, const char *path, const char *bearer, int64_t timeout_ms,
+		long *status, struct err *e)
+{
+	struct curl_slist *headers = NULL;
+	CURL *h = take_handle(p);
+	CURLcode code = CURLE_OUT_OF_MEMORY;
+	char line[JWT_LINE];
+	char url[1024];
+
+	if (h == NULL)
+		return err_no_memory(e);
+	(void)snprintf(url, sizeof url, "%s%s", p->url, path);
+	(void)snprintf(line, sizeof line, "Authorization: Bearer %s", bearer != NULL ? bearer : "");
+	curl_easy_reset(h);
+	if (bearer != NULL)
+		headers = curl_slist_append(NULL, line);
+	if ((bearer == NULL || headers != NULL) && curl_easy_setopt(h, CURLOPT_URL, url) == CURLE_OK &&
+	    curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK) {
+		(void)curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
+		(void)curl_easy_setopt(h, CURLOPT_NOBODY, text_eq(method, "HEAD") ? 1L : 0L);
+		(void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+		(void)curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+		(void)curl_easy_setopt(h, CURLOPT_PROXY, "");
+		(void)curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+		(void)curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, drop_answer);
+		code = curl_easy_perform(h);
+	}
+	if (code == CURLE_OK)
+		code = curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, status);
+	curl_slist_free_all(headers);
+	give_handle(p, h);
+	return code == CURLE_OK ? true : unreachable(e, "gave no answer");
 }
 
 static int64_t monotonic_ms(void)

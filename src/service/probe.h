@@ -31,6 +31,12 @@ MUST_CHECK bool probe_boot(struct probe *p, const char *slug, const json_t *vers
  */
 MUST_CHECK bool probe_wait_generation(struct probe *p, const char *project_ref, int64_t generation, struct err *e);
 
+/*
+ * A request to a function, for the smoke test; bearer: a key to send, or NULL. Only the status of the answer counts.
+ */
+MUST_CHECK bool probe_call(struct probe *p, const char *method, const char *path, const char *bearer,
+			   int64_t timeout_ms, long *status, struct err *e);
+
 /* One question, for doctor and readiness. */
 MUST_CHECK bool probe_generation(struct probe *p, char project[21], int64_t *generation, struct err *e);
 

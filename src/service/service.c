@@ -5,6 +5,7 @@
 #include "service/probe.h"
 
 #include <curl/curl.h>
+#include <git2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -71,7 +72,8 @@ out:
 
 bool service_open_folder(struct service *s, struct err *e)
 {
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	/* libgit2 only compares texts here; it counts its users, and needs to be told of the first. */
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || git_libgit2_init() < 0)
 		return err_no_memory(e);
 	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && open_probe(s, e);
 }

@@ -18,6 +18,12 @@ static const struct pg_stmt verify_deployments = {
 	"UPDATE functions_admin.edge_function_deployments SET status = 'verified', verified_at = clock_timestamp()"
 	" WHERE id = ANY ($1::text[]::uuid[]) AND status = 'active'",
 };
+static const struct pg_stmt roll_back_deployments = {
+	"deployment_rolled_back",
+	"UPDATE functions_admin.edge_function_deployments SET status = 'rolled_back', error_code = $2, error_message = "
+	"$3,"
+	" finished_at = clock_timestamp() WHERE id = ANY ($1::text[]::uuid[]) AND status IN ('active', 'verified')",
+};
 static const struct pg_stmt fail_abandoned = {
 	"deployment_fail_abandoned",
 	"WITH gone AS (UPDATE functions_admin.edge_function_deployments SET status = 'failed', error_code = "
@@ -31,22 +37,35 @@ static const struct pg_stmt fail_abandoned = {
 static const struct pg_stmt lock_project = {
 	"activate_lock",
 	"UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1,"
-	" release_number = release_number + 1 WHERE ref = $1 RETURNING generation, release_number",
+	" release_number = release_number + 1 WHERE ref = $1 RETURNING generation, release_number,"
+	" (extract(epoch FROM clock_timestamp()) * 1000)::int8",
 };
 /* The project's row is locked, so nobody else moves an active version between this and the update. */
 static const struct pg_stmt select_before = {
 	"activate_before",
-	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4"
+	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4, (extract(epoch FROM f.updated_at) * 1000)::int8,"
+	" (SELECT jsonb_agg(jsonb_build_object('version', t.version, 'percent', t.percent))::text"
+	"  FROM functions_admin.function_traffic t WHERE t.function_id = f.id)"
 	" FROM unnest($1::text[]) WITH ORDINALITY u (id, n) JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
 	" WHERE f.project_ref = $2 AND (f.deleted_at IS NULL OR $3::bool) ORDER BY u.n",
 };
+/* A split ends with every activation that does not make one of its own. */
 static const struct pg_stmt update_functions = {
 	"activate_functions",
-	"UPDATE functions_admin.edge_functions f SET active_version = nullif(u.version, 0), updated_at = now(),"
-	" name = coalesce(nullif(u.name, ''), f.name),"
+	"WITH gone AS (DELETE FROM functions_admin.function_traffic WHERE function_id = ANY ($1::text[]::uuid[]))"
+	" UPDATE functions_admin.edge_functions f SET active_version = nullif(u.version, 0), updated_at = "
+	"clock_timestamp(),"
+	" name = coalesce(nullif(u.name, ''), f.name), sticky = coalesce(nullif(u.sticky, '')::jsonb, f.sticky),"
 	" status = CASE WHEN u.version = 0 THEN 'REMOVED' ELSE 'ACTIVE' END,"
-	" deleted_at = CASE WHEN u.version = 0 THEN now() END"
-	" FROM unnest($1::text[], $2::int8[], $3::text[]) u (id, version, name) WHERE f.id = u.id::uuid",
+	" deleted_at = CASE WHEN u.version = 0 THEN to_timestamp($5::int8 / 1000.0) END"
+	" FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[]) u (id, version, name, sticky) WHERE f.id = "
+	"u.id::uuid",
+};
+static const struct pg_stmt insert_traffic = {
+	"activate_traffic",
+	"INSERT INTO functions_admin.function_traffic (function_id, version, percent)"
+	" SELECT u.id::uuid, t.version, t.percent FROM unnest($1::text[], $2::text[]) u (id, traffic),"
+	" jsonb_to_recordset(nullif(u.traffic, '')::jsonb) t (version integer, percent integer)",
 };
 static const struct pg_stmt insert_release = {
 	"activate_release",
@@ -56,9 +75,12 @@ static const struct pg_stmt insert_release = {
 };
 static const struct pg_stmt insert_items = {
 	"activate_items",
-	"INSERT INTO functions_admin.release_items (release_id, function_id, version_before, version_after)"
-	" SELECT $1::int8, u.id::uuid, nullif(u.before, 0), nullif(u.after, 0)"
-	" FROM unnest($2::text[], $3::int8[], $4::int8[]) u (id, before, after)",
+	"INSERT INTO functions_admin.release_items"
+	" (release_id, function_id, version_before, version_after, traffic_before, traffic_after)"
+	" SELECT $1::int8, u.id::uuid, nullif(u.before, 0), nullif(u.after, 0),"
+	" nullif(u.traffic_before, '')::jsonb, nullif(u.traffic_after, '')::jsonb"
+	" FROM unnest($2::text[], $3::int8[], $4::int8[], $5::text[], $6::text[])"
+	" u (id, before, after, traffic_before, traffic_after)",
 };
 static const struct pg_stmt update_deployments = {
 	"activate_deployments",
@@ -104,6 +126,17 @@ bool deployment_verified(struct pg_conn *c, struct arena *a, const char *const *
 	return pg_query(c, a, &verify_deployments, &p, NULL, e);
 }
 
+bool deployment_rolled_back(struct pg_conn *c, struct arena *a, const char *const *ids, size_t count,
+			    const struct err *why, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text_array(&p, ids, count);
+	pg_text(&p, why->code);
+	pg_text(&p, why->message);
+	return pg_query(c, a, &roll_back_deployments, &p, NULL, e);
+}
+
 bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t older_than_ms,
 			       int64_t *count, struct err *e)
 {
@@ -118,30 +151,49 @@ bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *p
 	return true;
 }
 
-/* The items' members as the columns that the statements below take. */
+/* The items' members as the columns that the statements below take; "" stands for none. */
 struct columns {
 	const char **ids;
 	const char **names;
+	const char **sticky;
+	const char **traffic_before;
+	const char **traffic_after;
 	int64_t *before;
 	int64_t *after;
+	bool has_traffic;
 };
+
+static const char *or_empty(const char *s)
+{
+	return s != NULL ? s : "";
+}
 
 static bool make_columns(struct arena *a, const struct activation *items, size_t count, struct columns *col)
 {
-	col->ids = arena_array(a, count, sizeof *col->ids);
-	col->names = arena_array(a, count, sizeof *col->names);
-	col->before = arena_array(a, count, sizeof *col->before);
-	col->after = arena_array(a, count, sizeof *col->after);
-	if (col->ids == NULL || col->names == NULL || col->before == NULL || col->after == NULL)
+	*col = (struct columns){
+		.ids = arena_array(a, count, sizeof *col->ids),
+		.names = arena_array(a, count, sizeof *col->names),
+		.sticky = arena_array(a, count, sizeof *col->sticky),
+		.traffic_before = arena_array(a, count, sizeof *col->traffic_before),
+		.traffic_after = arena_array(a, count, sizeof *col->traffic_after),
+		.before = arena_array(a, count, sizeof *col->before),
+		.after = arena_array(a, count, sizeof *col->after),
+	};
+	if (col->ids == NULL || col->names == NULL || col->sticky == NULL || col->traffic_before == NULL ||
+	    col->traffic_after == NULL || col->before == NULL || col->after == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		col->ids[i] = items[i].function_id;
-		col->names[i] = items[i].name != NULL ? items[i].name : "";
+		col->names[i] = or_empty(items[i].name);
+		col->sticky[i] = or_empty(items[i].sticky);
+		col->traffic_after[i] = or_empty(items[i].traffic_after);
 		col->after[i] = items[i].version_after;
+		col->has_traffic = col->has_traffic || items[i].traffic_after != NULL;
 	}
 	return true;
 }
 
+/* Reads what is replaced, and holds the caller to what it has seen. */
 static bool read_before(struct pg_conn *c, struct arena *a, struct activation_set *set, struct columns *col,
 			struct err *e)
 {
@@ -156,10 +208,44 @@ static bool read_before(struct pg_conn *c, struct arena *a, struct activation_se
 	if ((size_t)pg_rows(r) != set->count)
 		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
 	for (size_t i = 0; i < set->count; i++) {
-		set->items[i].version_before = (int)pg_get_int(r, (int)i, 1);
-		col->before[i] = set->items[i].version_before;
+		struct activation *item = &set->items[i];
+
+		item->version_before = (int)pg_get_int(r, (int)i, 1);
+		col->before[i] = item->version_before;
+		item->traffic_before = pg_get_text(r, (int)i, 3);
+		col->traffic_before[i] = or_empty(item->traffic_before);
+		if (item->expected.set && (item->expected.active_version != item->version_before ||
+					   item->expected.updated_at != pg_get_int(r, (int)i, 2)))
+			return err_set(e, ERR_PRECONDITION, NULL, "The function %s was changed since you read it",
+				       item->slug);
 	}
 	return true;
+}
+
+static bool write_functions(struct pg_conn *c, struct arena *a, const struct activation_set *set,
+			    const struct columns *col, struct err *e)
+{
+	struct pg_params update = PG_PARAMS(a);
+	struct pg_params traffic = PG_PARAMS(a);
+
+	pg_text_array(&update, col->ids, set->count);
+	pg_int_array(&update, col->after, set->count);
+	pg_text_array(&update, col->names, set->count);
+	pg_text_array(&update, col->sticky, set->count);
+	pg_int(&update, set->at);
+	if (!pg_query(c, a, &update_functions, &update, NULL, e)) {
+		if (pg_is_unique_violation(c)) {
+			(void)err_set(e, ERR_CONFLICT, "slug_taken",
+				      "A function of this slug exists again, so the deleted one cannot come back");
+			(void)err_hint(e, "Delete the present one first, or deploy the old version's files to it.");
+		}
+		return false;
+	}
+	if (!col->has_traffic)
+		return true;
+	pg_text_array(&traffic, col->ids, set->count);
+	pg_text_array(&traffic, col->traffic_after, set->count);
+	return pg_query(c, a, &insert_traffic, &traffic, NULL, e);
 }
 
 static bool write_release(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct columns *col,
@@ -183,6 +269,8 @@ static bool write_release(struct pg_conn *c, struct arena *a, struct activation_
 	pg_text_array(&items, col->ids, set->count);
 	pg_int_array(&items, col->before, set->count);
 	pg_int_array(&items, col->after, set->count);
+	pg_text_array(&items, col->traffic_before, set->count);
+	pg_text_array(&items, col->traffic_after, set->count);
 	return pg_query(c, a, &insert_items, &items, NULL, e);
 }
 
@@ -225,7 +313,6 @@ bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_s
 			 struct err *e)
 {
 	struct pg_params lock = PG_PARAMS(a);
-	struct pg_params update = PG_PARAMS(a);
 	struct pg_result *r;
 	struct columns col;
 
@@ -238,11 +325,94 @@ bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_s
 		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
 	set->generation = pg_get_int(r, 0, 0);
 	set->release_number = pg_get_int(r, 0, 1);
-	if (!read_before(c, a, set, &col, e))
+	set->at = pg_get_int(r, 0, 2);
+	return read_before(c, a, set, &col, e) && write_functions(c, a, set, &col, e) &&
+	       write_release(c, a, set, &col, who, e) && finish_deployments(c, a, set, e);
+}
+
+/* Reading */
+
+#define DEPLOYMENT_COLUMNS                                                                                             \
+	"d.id::text, d.function_id::text, f.slug, d.version::int4, coalesce(r.number, 0)::int8, d.status, "            \
+	"d.error_code,"                                                                                                \
+	" d.error_message, d.boot_check, coalesce(d.boot_ms, 0)::int4, d.created_by, d.request_id,"                    \
+	" (extract(epoch FROM d.created_at) * 1000)::int8, (extract(epoch FROM d.staged_at) * 1000)::int8,"            \
+	" (extract(epoch FROM d.booted_at) * 1000)::int8, (extract(epoch FROM d.active_at) * 1000)::int8,"             \
+	" (extract(epoch FROM d.verified_at) * 1000)::int8, (extract(epoch FROM d.finished_at) * 1000)::int8"
+#define DEPLOYMENT_FROM                                                                                                \
+	" FROM functions_admin.edge_function_deployments d JOIN functions_admin.edge_functions f ON f.id = "           \
+	"d.function_id"                                                                                                \
+	" LEFT JOIN functions_admin.releases r ON r.id = d.release_id WHERE f.project_ref = $1"
+
+static const struct pg_stmt select_deployments = {
+	"deployment_list",
+	"SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_FROM " AND ($2::text IS NULL OR f.slug = $2)"
+	" AND ($3::text IS NULL OR (d.created_at, d.id) <"
+	"  (SELECT p.created_at, p.id FROM functions_admin.edge_function_deployments p WHERE p.id::text = $3))"
+	" ORDER BY d.created_at DESC, d.id DESC LIMIT $4::int4",
+};
+static const struct pg_stmt select_deployment = {
+	"deployment_find",
+	"SELECT " DEPLOYMENT_COLUMNS DEPLOYMENT_FROM " AND d.id::text = $2",
+};
+
+static void read_deployment(const struct pg_result *r, int row, struct deployment *d)
+{
+	*d = (struct deployment){
+		.id = pg_get_text(r, row, 0),
+		.function_id = pg_get_text(r, row, 1),
+		.slug = pg_get_text(r, row, 2),
+		.version = (int)pg_get_int(r, row, 3),
+		.release_number = pg_get_int(r, row, 4),
+		.status = pg_get_text(r, row, 5),
+		.error_code = pg_get_text(r, row, 6),
+		.error_message = pg_get_text(r, row, 7),
+		.boot_check = pg_get_text(r, row, 8),
+		.boot_ms = (int)pg_get_int(r, row, 9),
+		.created_by = pg_get_text(r, row, 10),
+		.request_id = pg_get_text(r, row, 11),
+		.created_at = pg_get_int(r, row, 12),
+		.staged_at = pg_get_int(r, row, 13),
+		.booted_at = pg_get_int(r, row, 14),
+		.active_at = pg_get_int(r, row, 15),
+		.verified_at = pg_get_int(r, row, 16),
+		.finished_at = pg_get_int(r, row, 17),
+	};
+}
+
+bool deployment_list(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, const char *after,
+		     int limit, struct deployment_list *out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project_ref);
+	pg_text(&p, slug);
+	pg_text(&p, after);
+	pg_int(&p, limit);
+	if (!pg_query(c, a, &select_deployments, &p, &r, e))
 		return false;
-	pg_text_array(&update, col.ids, set->count);
-	pg_int_array(&update, col.after, set->count);
-	pg_text_array(&update, col.names, set->count);
-	return pg_query(c, a, &update_functions, &update, NULL, e) && write_release(c, a, set, &col, who, e) &&
-	       finish_deployments(c, a, set, e);
+	out->count = (size_t)pg_rows(r);
+	out->items = arena_array(a, out->count, sizeof *out->items);
+	if (out->items == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < out->count; i++)
+		read_deployment(r, (int)i, &out->items[i]);
+	return true;
+}
+
+bool deployment_find(struct pg_conn *c, struct arena *a, const char *project_ref, const char *id,
+		     struct deployment *out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project_ref);
+	pg_text(&p, id);
+	if (!pg_query(c, a, &select_deployment, &p, &r, e))
+		return false;
+	if (pg_rows(r) == 0)
+		return err_set(e, ERR_NOT_FOUND, "deployment_not_found", "Deployment not found");
+	read_deployment(r, 0, out);
+	return true;
 }

@@ -24,11 +24,23 @@ MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, co
 
 /*
  * THE change of what serves, within the caller's transaction: locks the project, checks that every function is there
- * and not deleted (ERR_NOT_FOUND otherwise; set->restore takes deleted ones as well), moves the active versions, adds
- * one to the generation, writes the release and its items, and ends the deployments as active. Fills what the set has
- * for results.
+ * and not deleted (ERR_NOT_FOUND otherwise; set->restore takes deleted ones as well) and as the caller has seen it
+ * (ERR_PRECONDITION), moves the active versions, adds one to the generation, writes the release and its items, and ends
+ * the deployments as active. Fills what the set has for results.
  */
 MUST_CHECK bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set,
 				    const struct actor *who, struct err *e);
+
+/* The newest first, those behind the deployment `after` (NULL: all), at most limit; of one function where slug is not
+ * NULL. */
+MUST_CHECK bool deployment_list(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+				const char *after, int limit, struct deployment_list *out, struct err *e);
+
+MUST_CHECK bool deployment_find(struct pg_conn *c, struct arena *a, const char *project_ref, const char *id,
+				struct deployment *out, struct err *e);
+
+/* It was active, and was taken back: `why` says by what. */
+MUST_CHECK bool deployment_rolled_back(struct pg_conn *c, struct arena *a, const char *const *ids, size_t count,
+				       const struct err *why, struct err *e);
 
 #endif

@@ -1,67 +1,66 @@
 #include "store/function.h"
 
-#include "core/text.h"
-
-#include <string.h>
+#include "store/version.h"
 
 #define COLUMNS                                                                                                        \
-	"f.id::text, f.project_ref, f.slug, f.name, f.status, coalesce(f.active_version, 0)::int4, "                   \
-	"f.latest_version::int4,"                                                                                      \
-	" (extract(epoch FROM f.created_at) * 1000)::int8, (extract(epoch FROM f.updated_at) * 1000)::int8,"           \
-	" v.version::int4, v.kind, v.name, v.entrypoint_path, v.import_map_path, v.static_patterns, v.verify_jwt,"     \
-	" v.settings::text, v.digest, v.size, v.file_count::int4, v.ezbr_sha256, v.message, v.source,"                 \
-	" coalesce(v.source_version, 0)::int4, v.created_by, (extract(epoch FROM v.created_at) * 1000)::int8"
-#define FROM_ACTIVE                                                                                                    \
-	" FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v"                         \
-	" ON v.function_id = f.id AND v.version = f.active_version WHERE f.project_ref = $1 AND f.deleted_at IS NULL"
+	"f.id::text, f.project_ref, f.slug, f.name, f.status, f.sticky::text, coalesce(f.active_version, 0)::int4,"    \
+	" f.latest_version::int4, (extract(epoch FROM f.created_at) * 1000)::int8,"                                    \
+	" (extract(epoch FROM f.updated_at) * 1000)::int8"
+#define COLUMN_COUNT 10
+#define JOIN_VERSION                                                                                                   \
+	" FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id"
+#define OF_PROJECT " WHERE f.project_ref = $1 AND f.deleted_at IS NULL"
 
 static const struct pg_stmt select_active = {
 	"function_list_active",
-	"SELECT " COLUMNS FROM_ACTIVE " ORDER BY f.slug COLLATE \"C\"",
+	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = f.active_version" OF_PROJECT
+	" ORDER BY f.slug COLLATE \"C\"",
 };
 static const struct pg_stmt select_one_active = {
 	"function_find_active",
-	"SELECT " COLUMNS FROM_ACTIVE " AND f.slug = $2",
+	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = f.active_version" OF_PROJECT
+	" AND f.slug = $2",
 };
 static const struct pg_stmt select_version = {
 	"function_find_version",
-	"SELECT " COLUMNS " FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v"
-	" ON v.function_id = f.id AND v.version = $3::int4 WHERE f.project_ref = $1 AND f.deleted_at IS NULL AND "
-	"f.slug = $2",
+	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = $3::int4" OF_PROJECT " AND f.slug = $2",
+};
+static const struct pg_stmt select_deleted = {
+	"function_find_deleted",
+	"SELECT " COLUMNS " FROM functions_admin.edge_functions f WHERE f.project_ref = $1 AND f.slug = $2"
+	" AND f.deleted_at IS NOT NULL ORDER BY f.deleted_at DESC LIMIT 1",
+};
+static const struct pg_stmt select_by_id = {
+	"function_find_id",
+	"SELECT " COLUMNS " FROM functions_admin.edge_functions f WHERE f.project_ref = $1 AND f.id = $2::uuid",
 };
 static const struct pg_stmt next_version = {
 	"function_next_version",
 	"INSERT INTO functions_admin.edge_functions AS f (id, project_ref, slug, name, latest_version)"
 	" VALUES ($1::uuid, $2, $3, $4, 1)"
 	" ON CONFLICT (project_ref, slug) WHERE deleted_at IS NULL DO UPDATE SET latest_version = f.latest_version + 1"
-	" RETURNING f.id::text, f.project_ref, f.slug, f.name, f.status, coalesce(f.active_version, 0)::int4, "
-	"f.latest_version::int4,"
-	" (extract(epoch FROM f.created_at) * 1000)::int8, (extract(epoch FROM f.updated_at) * 1000)::int8",
+	" RETURNING " COLUMNS,
 };
-static const struct pg_stmt insert_version = {
-	"version_insert",
-	"INSERT INTO functions_admin.edge_function_versions (function_id, version, kind, name, entrypoint_path, "
-	"import_map_path,"
-	" static_patterns, verify_jwt, settings, digest, size, file_count, ezbr_sha256, message, source, "
-	"source_version, created_by)"
-	" VALUES ($1::uuid, $2::int4, $3, $4, $5, $6, $7::text[], $8::bool, $9::jsonb, $10, $11::int8, $12::int4, $13, "
-	"$14, $15,"
-	" nullif($16::int4, 0), $17)",
-};
-static const struct pg_stmt insert_files = {
-	"version_insert_files",
-	"INSERT INTO functions_admin.edge_function_files (function_id, version, path, sha256, size)"
-	" SELECT $1::uuid, $2::int4, u.* FROM unnest($3::text[], $4::bytea[], $5::int8[]) u",
-};
-static const struct pg_stmt select_files = {
-	"version_files",
-	"SELECT path, sha256, size FROM functions_admin.edge_function_files"
-	" WHERE function_id = $1::uuid AND version = $2::int4 ORDER BY path",
-};
+/* The project's row is locked first, as an activation does, so that the two come one after the other. */
 static const struct pg_stmt update_name = {
 	"function_rename",
-	"WITH p AS (UPDATE functions_admin.projects SET revision = revision + 1 WHERE ref = $1)"
-	" UPDATE functions_admin.edge_functions SET name = $3, updated_at = now() WHERE id = $2::uuid",
+	"WITH p AS (UPDATE functions_admin.projects SET revision = revision + 1 WHERE ref = $1 RETURNING 1)"
+	" UPDATE functions_admin.edge_functions f SET name = $3, updated_at = clock_timestamp() FROM p WHERE f.id = "
+	"$2::uuid"
+	" AND ($4::int8 = 0 OR (coalesce(f.active_version, 0) = $5::int4"
+	"  AND (extract(epoch FROM f.updated_at) * 1000)::int8 = $4::int8)) RETURNING (extract(epoch FROM "
+	"f.updated_at) * 1000)::int8",
+};
+static const struct pg_stmt select_shares = {
+	"function_shares",
+	"SELECT version::int4, percent::int4 FROM functions_admin.function_traffic WHERE function_id = $1::uuid"
+	" ORDER BY percent DESC, version DESC",
+};
+static const struct pg_stmt select_all_shares = {
+	"function_all_shares",
+	"SELECT t.version::int4, t.percent::int4, t.function_id::text FROM functions_admin.function_traffic t"
+	" JOIN functions_admin.edge_functions f ON f.id = t.function_id" OF_PROJECT
+	" ORDER BY t.function_id, t.percent DESC, t.version DESC",
 };
 
 static void read_function(const struct pg_result *r, int row, struct function *f)
@@ -72,38 +71,18 @@ static void read_function(const struct pg_result *r, int row, struct function *f
 		.slug = pg_get_text(r, row, 2),
 		.name = pg_get_text(r, row, 3),
 		.status = pg_get_text(r, row, 4),
-		.active_version = (int)pg_get_int(r, row, 5),
-		.latest_version = (int)pg_get_int(r, row, 6),
-		.created_at = pg_get_int(r, row, 7),
-		.updated_at = pg_get_int(r, row, 8),
+		.sticky = pg_get_text(r, row, 5),
+		.active_version = (int)pg_get_int(r, row, 6),
+		.latest_version = (int)pg_get_int(r, row, 7),
+		.created_at = pg_get_int(r, row, 8),
+		.updated_at = pg_get_int(r, row, 9),
 	};
 }
 
-static bool read_row(const struct pg_result *r, int row, struct arena *a, struct function *f)
+static bool read_with_version(const struct pg_result *r, int row, struct arena *a, struct function *f)
 {
-	struct version *v = &f->version;
-	struct pg_bytes digest = pg_get_bytes(r, row, 17);
-
 	read_function(r, row, f);
-	v->number = (int)pg_get_int(r, row, 9);
-	v->kind = text_eq(pg_get_text(r, row, 10), "eszip") ? KIND_ESZIP : KIND_SOURCE;
-	v->name = pg_get_text(r, row, 11);
-	v->entrypoint = pg_get_text(r, row, 12);
-	v->import_map = pg_get_text(r, row, 13);
-	v->static_patterns = pg_get_text_array(r, row, 14, a);
-	v->verify_jwt = pg_get_bool(r, row, 15);
-	v->settings = pg_get_text(r, row, 16);
-	if (digest.len == sizeof v->digest)
-		memcpy(v->digest, digest.data, sizeof v->digest);
-	v->size = pg_get_int(r, row, 18);
-	v->file_count = (int)pg_get_int(r, row, 19);
-	v->ezbr_sha256 = pg_get_text(r, row, 20);
-	v->message = pg_get_text(r, row, 21);
-	v->source = pg_get_text(r, row, 22);
-	v->source_version = (int)pg_get_int(r, row, 23);
-	v->created_by = pg_get_text(r, row, 24);
-	v->created_at = pg_get_int(r, row, 25);
-	return v->static_patterns != NULL;
+	return version_read(r, row, COLUMN_COUNT, a, &f->version);
 }
 
 bool function_list_active(struct pg_conn *c, struct arena *a, const char *project_ref, struct function_list *out,
@@ -120,140 +99,132 @@ bool function_list_active(struct pg_conn *c, struct arena *a, const char *projec
 	if (out->items == NULL)
 		return err_no_memory(e);
 	for (size_t i = 0; i < out->count; i++)
-		if (!read_row(r, (int)i, a, &out->items[i]))
+		if (!read_with_version(r, (int)i, a, &out->items[i]))
 			return err_no_memory(e);
 	return true;
 }
 
-static bool read_found(const struct pg_result *r, struct arena *a, struct function *out, struct err *e)
+static bool not_found(struct err *e)
 {
+	return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
+}
+
+static bool find(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
+		 bool with_version, struct function *out, struct err *e)
+{
+	struct pg_result *r;
+
+	if (!pg_query(c, a, stmt, p, &r, e))
+		return false;
 	if (pg_rows(r) == 0)
-		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
-	return read_row(r, 0, a, out) ? true : err_no_memory(e);
+		return not_found(e);
+	if (with_version)
+		return read_with_version(r, 0, a, out) ? true : err_no_memory(e);
+	read_function(r, 0, out);
+	return true;
 }
 
 bool function_find_active(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 			  struct function *out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, project_ref);
 	pg_text(&p, slug);
-	return pg_query(c, a, &select_one_active, &p, &r, e) && read_found(r, a, out, e);
+	return find(c, a, &select_one_active, &p, true, out, e);
 }
 
 bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,
 			   struct function *out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, project_ref);
 	pg_text(&p, slug);
 	pg_int(&p, version);
-	return pg_query(c, a, &select_version, &p, &r, e) && read_found(r, a, out, e);
+	return find(c, a, &select_version, &p, true, out, e);
+}
+
+bool function_find_deleted(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+			   struct function *out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, project_ref);
+	pg_text(&p, slug);
+	return find(c, a, &select_deleted, &p, false, out, e);
+}
+
+bool function_find_id(struct pg_conn *c, struct arena *a, const char *project_ref, const char *id, struct function *out,
+		      struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, project_ref);
+	pg_text(&p, id);
+	return find(c, a, &select_by_id, &p, false, out, e);
 }
 
 bool function_next_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 			   const char *name, const char *new_id, struct function *out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, new_id);
 	pg_text(&p, project_ref);
 	pg_text(&p, slug);
 	pg_text(&p, name);
-	if (!pg_query(c, a, &next_version, &p, &r, e))
+	return find(c, a, &next_version, &p, false, out, e);
+}
+
+bool function_rename(struct pg_conn *c, struct arena *a, const char *project_ref, const char *function_id,
+		     const char *name, const struct expectation *expected, int64_t *updated_at, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project_ref);
+	pg_text(&p, function_id);
+	pg_text(&p, name);
+	pg_int(&p, expected->set ? expected->updated_at : 0);
+	pg_int(&p, expected->active_version);
+	if (!pg_query(c, a, &update_name, &p, &r, e))
 		return false;
-	read_function(r, 0, out);
+	if (pg_rows(r) == 0)
+		return err_set(e, ERR_PRECONDITION, NULL, "The function was changed since you read it");
+	*updated_at = pg_get_int(r, 0, 0);
 	return true;
 }
 
-static bool insert_file_rows(struct pg_conn *c, struct arena *a, const char *function_id, int version,
-			     const struct file_list *files, struct err *e)
-{
-	const char **paths = arena_array(a, files->count, sizeof *paths);
-	struct pg_bytes *sums = arena_array(a, files->count, sizeof *sums);
-	int64_t *sizes = arena_array(a, files->count, sizeof *sizes);
-	struct pg_params p = PG_PARAMS(a);
-
-	if (paths == NULL || sums == NULL || sizes == NULL)
-		return err_no_memory(e);
-	for (size_t i = 0; i < files->count; i++) {
-		paths[i] = files->items[i].path;
-		sums[i] = (struct pg_bytes){files->items[i].sha256, sizeof files->items[i].sha256};
-		sizes[i] = files->items[i].size;
-	}
-	pg_text(&p, function_id);
-	pg_int(&p, version);
-	pg_text_array(&p, paths, files->count);
-	pg_bytea_array(&p, sums, files->count);
-	pg_int_array(&p, sizes, files->count);
-	return pg_query(c, a, &insert_files, &p, NULL, e);
-}
-
-bool version_insert(struct pg_conn *c, struct arena *a, const char *function_id, const struct version *v,
-		    const struct file_list *files, struct err *e)
-{
-	struct pg_params p = PG_PARAMS(a);
-	size_t patterns = 0;
-
-	while (v->static_patterns != NULL && v->static_patterns[patterns] != NULL)
-		patterns++;
-	pg_text(&p, function_id);
-	pg_int(&p, v->number);
-	pg_text(&p, v->kind == KIND_ESZIP ? "eszip" : "source");
-	pg_text(&p, v->name);
-	pg_text(&p, v->entrypoint);
-	pg_text(&p, v->import_map);
-	pg_text_array(&p, v->static_patterns, patterns);
-	pg_bool(&p, v->verify_jwt);
-	pg_text(&p, v->settings);
-	pg_bytea(&p, v->digest, sizeof v->digest);
-	pg_int(&p, v->size);
-	pg_int(&p, v->file_count);
-	pg_text(&p, v->ezbr_sha256);
-	pg_text(&p, v->message);
-	pg_text(&p, v->source);
-	pg_int(&p, v->source_version);
-	pg_text(&p, v->created_by);
-	return pg_query(c, a, &insert_version, &p, NULL, e) && insert_file_rows(c, a, function_id, v->number, files, e);
-}
-
-bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version, struct file_list *out,
-		   struct err *e)
+bool function_shares(struct pg_conn *c, struct arena *a, const char *function_id, struct shares *out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_result *r;
 
 	pg_text(&p, function_id);
-	pg_int(&p, version);
-	if (!pg_query(c, a, &select_files, &p, &r, e))
+	if (!pg_query(c, a, &select_shares, &p, &r, e))
 		return false;
-	out->count = (size_t)pg_rows(r);
-	out->items = arena_array(a, out->count, sizeof *out->items);
-	if (out->items == NULL)
-		return err_no_memory(e);
-	for (size_t i = 0; i < out->count; i++) {
-		struct pg_bytes sum = pg_get_bytes(r, (int)i, 1);
-
-		out->items[i].path = pg_get_text(r, (int)i, 0);
-		if (sum.len == sizeof out->items[i].sha256)
-			memcpy(out->items[i].sha256, sum.data, sum.len);
-		out->items[i].size = pg_get_int(r, (int)i, 2);
-	}
+	out->count = pg_rows(r) > MAX_SHARES ? MAX_SHARES : (size_t)pg_rows(r);
+	for (size_t i = 0; i < out->count; i++)
+		out->items[i] = (struct share){(int)pg_get_int(r, (int)i, 0), (int)pg_get_int(r, (int)i, 1)};
 	return true;
 }
 
-bool function_rename(struct pg_conn *c, struct arena *a, const char *project_ref, const char *function_id,
-		     const char *name, struct err *e)
+bool function_each_share(struct pg_conn *c, struct arena *a, const char *project_ref,
+			 bool (*fn)(void *ctx, const char *function_id, const struct share *share), void *ctx,
+			 struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
 
 	pg_text(&p, project_ref);
-	pg_text(&p, function_id);
-	pg_text(&p, name);
-	return pg_query(c, a, &update_name, &p, NULL, e);
+	if (!pg_query(c, a, &select_all_shares, &p, &r, e))
+		return false;
+	for (int i = 0; i < pg_rows(r); i++) {
+		struct share share = {(int)pg_get_int(r, i, 0), (int)pg_get_int(r, i, 1)};
+
+		if (!fn(ctx, pg_get_text(r, i, 2), &share))
+			return err_no_memory(e);
+	}
+	return true;
 }

@@ -1,5 +1,4 @@
-/* function - rows of edge_functions and edge_function_versions with their files. Errors are those of store/pg.h, and
- * ERR_NOT_FOUND. */
+/* function - rows of edge_functions, with a version of each. Errors are those of store/pg.h, and ERR_NOT_FOUND. */
 #ifndef FA_STORE_FUNCTION_H
 #define FA_STORE_FUNCTION_H
 
@@ -18,6 +17,14 @@ MUST_CHECK bool function_find_active(struct pg_conn *c, struct arena *a, const c
 MUST_CHECK bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				      int version, struct function *out, struct err *e);
 
+/* The function of this slug that was deleted last, without a version. */
+MUST_CHECK bool function_find_deleted(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+				      struct function *out, struct err *e);
+
+/* One by its id, deleted or not, without a version. */
+MUST_CHECK bool function_find_id(struct pg_conn *c, struct arena *a, const char *project_ref, const char *id,
+				 struct function *out, struct err *e);
+
 /*
  * Gives the next version number of slug, making the function where there is none; out->latest_version is the number.
  * The row stays locked until the transaction ends, so numbers are distinct and in order.
@@ -25,16 +32,18 @@ MUST_CHECK bool function_find_version(struct pg_conn *c, struct arena *a, const 
 MUST_CHECK bool function_next_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				      const char *name, const char *new_id, struct function *out, struct err *e);
 
-/* Writes the version and its files; the blobs must be there. */
-MUST_CHECK bool version_insert(struct pg_conn *c, struct arena *a, const char *function_id, const struct version *v,
-			       const struct file_list *files, struct err *e);
-
-/* By path, in byte order. */
-MUST_CHECK bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version,
-			      struct file_list *out, struct err *e);
-
-/* A new name without a new version; bumps the project's revision. */
+/* A new name without a new version; bumps the project's revision. ERR_PRECONDITION where `expected` is not so. */
 MUST_CHECK bool function_rename(struct pg_conn *c, struct arena *a, const char *project_ref, const char *function_id,
-				const char *name, struct err *e);
+				const char *name, const struct expectation *expected, int64_t *updated_at,
+				struct err *e);
+
+/* How a function's calls are split; count 0 where they are not. */
+MUST_CHECK bool function_shares(struct pg_conn *c, struct arena *a, const char *function_id, struct shares *out,
+				struct err *e);
+
+/* Calls fn for each share of the project's functions that have a split, by function; for most projects that is none. */
+MUST_CHECK bool function_each_share(struct pg_conn *c, struct arena *a, const char *project_ref,
+				    bool (*fn)(void *ctx, const char *function_id, const struct share *share),
+				    void *ctx, struct err *e);
 
 #endif

@@ -1,6 +1,8 @@
 #include "store/project.h"
 
-#define COLUMNS "ref, id::text, name, is_default, generation, revision, (extract(epoch FROM created_at) * 1000)::int8"
+#define COLUMNS                                                                                                        \
+	"ref, id::text, name, is_default, generation, revision, settings::text, (extract(epoch FROM created_at) * "    \
+	"1000)::int8"
 
 static const struct pg_stmt select_one = {
 	"project_one",
@@ -26,7 +28,8 @@ static void read_row(const struct pg_result *r, int row, struct project *p)
 	p->is_default = pg_get_bool(r, row, 3);
 	p->generation = pg_get_int(r, row, 4);
 	p->revision = pg_get_int(r, row, 5);
-	p->created_at = pg_get_int(r, row, 6);
+	p->settings = pg_get_text(r, row, 6);
+	p->created_at = pg_get_int(r, row, 7);
 }
 
 bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)

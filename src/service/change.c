@@ -1,0 +1,360 @@
+#include "service/change.h"
+
+#include "core/names.h"
+#include "core/text.h"
+#include "service/digest.h"
+#include "service/rollout.h"
+#include "store/deployment.h"
+#include "store/function.h"
+#include "store/release.h"
+#include "store/version.h"
+
+#include <jansson.h>
+#include <string.h>
+
+/* Every change that activates a version has a deployment of its own to tell of it. */
+static bool add_deployment(struct pg_conn *c, struct arena *a, const struct actor *who, struct rollout_item *item,
+			   struct err *e)
+{
+	crypto_uuid(item->deployment_id);
+	return deployment_insert(c, a, item->deployment_id, item->function.id, item->function.version.number, "pending",
+				 who, e);
+}
+
+/* Activating */
+
+/* Makes the chosen version one that is like it but for verify_jwt: versions themselves never change. */
+static bool derive_version(struct pg_conn *c, struct arena *a, const struct actor *who, struct function *f,
+			   bool verify_jwt, struct err *e)
+{
+	struct version *v = &f->version;
+	struct function numbered;
+	struct file_list files;
+
+	v->verify_jwt = verify_jwt;
+	v->source = "settings";
+	v->source_version = v->number;
+	v->created_by = who->name;
+	v->created_at = service_now();
+	if (!version_files(c, a, f->id, v->number, &files, e) || !digest_version(v, &files, e) ||
+	    !function_next_version(c, a, f->project_ref, f->slug, f->name, f->id, &numbered, e))
+		return false;
+	v->number = numbered.latest_version;
+	return version_insert(c, a, f->id, v, &files, e);
+}
+
+static bool choose(struct pg_conn *c, struct arena *a, const struct actor *who, const char *project_ref,
+		   const struct change_choice *choice, struct rollout_item *out, struct err *e)
+{
+	struct function *f = &out->function;
+	bool verify = choice->verify_jwt == VERIFY_ON;
+
+	out->name = choice->name;
+	out->expected = choice->expected;
+	if (choice->name != NULL && !names_check_name(choice->name, e))
+		return false;
+	if (!function_find_version(c, a, project_ref, choice->slug, choice->version, f, e)) {
+		if (e->kind == ERR_NOT_FOUND)
+			return err_set(e, ERR_NOT_FOUND, "version_not_found", "Function %s has no version %d",
+				       choice->slug, choice->version);
+		return false;
+	}
+	if (choice->id != NULL && !text_eq(choice->id, f->id))
+		return err_set(e, ERR_CONFLICT, "id_mismatch", "Function %s has another id than the one given",
+			       choice->slug);
+	if (choice->verify_jwt != VERIFY_KEEP && verify != f->version.verify_jwt &&
+	    !derive_version(c, a, who, f, verify, e))
+		return false;
+	return add_deployment(c, a, who, out, e);
+}
+
+static bool choose_all(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
+		       const struct change_choice *choices, size_t count, struct rollout_item *out, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	/* Lazily: the activation's commit, which waits for the disk, covers this one. */
+	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e);
+
+	for (size_t i = 0; ok && i < count; i++)
+		ok = choose(c, a, who, project_ref, &choices[i], &out[i], e);
+	ok = ok && pg_commit(c, e);
+	pg_release(c);
+	return ok;
+}
+
+/* The function as it is once its rollout is done. */
+static void set_result(struct function *out, const struct rollout_item *item, int64_t at)
+{
+	*out = item->function;
+	out->active_version = out->version.number;
+	out->updated_at = at;
+	out->status = "ACTIVE";
+	if (item->name != NULL)
+		out->name = item->name;
+}
+
+bool change_activate(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
+		     const struct change_choice *choices, size_t count, const char *message, struct function **out,
+		     struct err *e)
+{
+	struct rollout_item *items = arena_array(a, count, sizeof *items);
+	struct rollout rollout = {
+		.project_ref = project_ref,
+		.items = items,
+		.count = count,
+		.source = "deploy",
+		.action = "function.deploy",
+		.message = message,
+	};
+
+	*out = arena_array(a, count, sizeof **out);
+	if (items == NULL || *out == NULL)
+		return err_no_memory(e);
+	if (count == 0)
+		return true;
+	if (!choose_all(s, a, who, project_ref, choices, count, items, e) || !rollout_run(s, a, who, &rollout, e))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		set_result(&(*out)[i], &items[i], rollout.at);
+	return true;
+}
+
+/* One function */
+
+/* Reads the function with the wanted version inside one transaction with its new deployment. */
+static bool pick(struct service *s, struct arena *a, const struct actor *who, struct rollout_item *item,
+		 bool (*find)(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e),
+		 void *ctx, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find(c, a, ctx, item, e) &&
+		  add_deployment(c, a, who, item, e) && pg_commit(c, e);
+
+	pg_release(c);
+	return ok;
+}
+
+struct target {
+	const struct change_request *req;
+	int version;
+	const struct shares *shares;
+};
+
+static bool find_rollback(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
+{
+	const struct target *t = ctx;
+	struct function *f = &item->function;
+	int version = t->version;
+
+	if (!function_find_active(c, a, t->req->project_ref, t->req->slug, f, e) ||
+	    (version == 0 && !version_previous(c, a, f->id, &version, e)))
+		return false;
+	if (version == 0) {
+		(void)err_set(e, ERR_CONFLICT, "nothing_before", "No version was active before the present one");
+		return err_hint(e, "Name the version to go to: GET .../versions lists them.");
+	}
+	return version_find(c, a, f->id, version, &f->version, e) &&
+	       version_has_booted(c, a, f->id, version, &item->skip_boot, e);
+}
+
+static bool run_one(struct service *s, struct arena *a, const struct actor *who, struct rollout_item *item,
+		    const struct change_request *req, const char *source, const char *action, bool restore,
+		    struct function *out, struct err *e)
+{
+	struct rollout rollout = {
+		.project_ref = req->project_ref,
+		.items = item,
+		.count = 1,
+		.source = source,
+		.action = action,
+		.message = req->message,
+		.restore = restore,
+	};
+
+	item->expected = req->expected;
+	if (!rollout_run(s, a, who, &rollout, e))
+		return false;
+	if (out != NULL)
+		set_result(out, item, rollout.at);
+	return true;
+}
+
+bool change_roll_back(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+		      int version, struct function *out, struct err *e)
+{
+	struct target target = {.req = req, .version = version};
+	struct rollout_item item = {0};
+
+	return pick(s, a, who, &item, find_rollback, &target, e) &&
+	       run_one(s, a, who, &item, req, "rollback", "function.rollback", false, out, e);
+}
+
+static bool find_split(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
+{
+	const struct target *t = ctx;
+	struct function *f = &item->function;
+
+	return function_find_active(c, a, t->req->project_ref, t->req->slug, f, e) &&
+	       version_find(c, a, f->id, t->version, &f->version, e) &&
+	       version_has_booted(c, a, f->id, t->version, &item->skip_boot, e);
+}
+
+static bool check_shares(const struct shares *shares, int *main_version, struct err *e)
+{
+	int most = -1;
+	int sum = 0;
+
+	if (shares->count == 0 || shares->count > MAX_SHARES)
+		return err_set(e, ERR_INVALID, "invalid_traffic", "Calls are split over 1 to %d versions", MAX_SHARES);
+	for (size_t i = 0; i < shares->count; i++) {
+		const struct share *share = &shares->items[i];
+
+		sum += share->percent;
+		for (size_t j = 0; j < i; j++)
+			if (shares->items[j].version == share->version)
+				return err_set(e, ERR_INVALID, "invalid_traffic",
+					       "Version %d stands twice in the split", share->version);
+		/* The one that most calls go to is the function's active version; of equals the newest. */
+		if (share->percent > most || (share->percent == most && share->version > *main_version)) {
+			most = share->percent;
+			*main_version = share->version;
+		}
+	}
+	return sum == 100 ? true
+			  : err_set(e, ERR_INVALID, "invalid_traffic", "The percents add up to %d, not to 100", sum);
+}
+
+bool change_traffic(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+		    const struct shares *shares, const char *sticky, struct function *out, struct err *e)
+{
+	struct target target = {.req = req};
+	struct rollout_item item = {.sticky = sticky};
+
+	if (!check_shares(shares, &target.version, e))
+		return false;
+	if (shares->count > 1)
+		item.shares = *shares;
+	return pick(s, a, who, &item, find_split, &target, e) &&
+	       run_one(s, a, who, &item, req, "traffic", "function.traffic", false, out, e);
+}
+
+bool change_remove(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+		   struct err *e)
+{
+	struct rollout_item item = {0};
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) &&
+		  function_find_active(c, a, req->project_ref, req->slug, &item.function, e);
+
+	pg_release(c);
+	item.function.version = (struct version){0};
+	return ok && run_one(s, a, who, &item, req, "delete", "function.delete", false, NULL, e);
+}
+
+static bool find_removed(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
+{
+	const struct target *t = ctx;
+	struct function *f = &item->function;
+	struct err missing = ERR_INIT;
+	struct function present;
+	int version = t->version;
+
+	if (function_find_active(c, a, t->req->project_ref, t->req->slug, &present, &missing)) {
+		(void)err_set(e, ERR_CONFLICT, "slug_taken",
+			      "A function of this slug exists, so the deleted one cannot come back");
+		return err_hint(e, "Delete the present one first.");
+	}
+	if (!function_find_deleted(c, a, t->req->project_ref, t->req->slug, f, e))
+		return false;
+	if (version == 0 && !version_last_active(c, a, f->id, &version, e))
+		return false;
+	return version_find(c, a, f->id, version, &f->version, e);
+}
+
+bool change_restore(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+		    int version, struct function *out, struct err *e)
+{
+	struct target target = {.req = req, .version = version};
+	struct rollout_item item = {0};
+
+	return pick(s, a, who, &item, find_removed, &target, e) &&
+	       run_one(s, a, who, &item, req, "restore", "function.restore", true, out, e);
+}
+
+/* A whole release */
+
+static bool read_shares(const char *json, struct shares *out)
+{
+	json_t *list = json != NULL ? json_loads(json, 0, NULL) : NULL;
+	bool ok = json == NULL || list != NULL;
+
+	out->count = 0;
+	for (size_t i = 0; ok && i < json_array_size(list) && i < MAX_SHARES; i++) {
+		struct share *share = &out->items[out->count++];
+
+		ok = json_unpack(json_array_get(list, i), "{s:i, s:i}", "version", &share->version, "percent",
+				 &share->percent) == 0;
+	}
+	json_decref(list);
+	return ok;
+}
+
+static bool undo_item(struct pg_conn *c, struct arena *a, const struct actor *who, const char *project_ref,
+		      const struct release_item *was, struct rollout_item *out, struct err *e)
+{
+	if (!function_find_id(c, a, project_ref, was->function_id, &out->function, e))
+		return false;
+	if (was->version_before == 0)
+		return true;
+	if (!read_shares(was->traffic_before, &out->shares))
+		return err_set(e, ERR_INTERNAL, NULL, "The split of function %s before the release cannot be read",
+			       was->slug);
+	return version_find(c, a, was->function_id, was->version_before, &out->function.version, e) &&
+	       version_has_booted(c, a, was->function_id, was->version_before, &out->skip_boot, e) &&
+	       add_deployment(c, a, who, out, e);
+}
+
+static bool undo_items(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
+		       int64_t number, bool (*may_touch)(void *ctx, const char *slug), void *ctx,
+		       struct rollout *rollout, struct err *e)
+{
+	struct release release;
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) &&
+		  release_find(c, a, project_ref, number, &release, e);
+
+	if (ok) {
+		rollout->count = release.item_count;
+		rollout->items = arena_array(a, release.item_count, sizeof *rollout->items);
+		ok = rollout->items != NULL || err_no_memory(e);
+	}
+	for (size_t i = 0; ok && i < rollout->count; i++) {
+		if (!may_touch(ctx, release.items[i].slug))
+			ok = err_set(e, ERR_FORBIDDEN, "slug_not_allowed",
+				     "This access token is not for the function %s", release.items[i].slug);
+		else if (!undo_item(c, a, who, project_ref, &release.items[i], &rollout->items[i], e))
+			ok = err_prefix(e, "%s", release.items[i].slug);
+	}
+	ok = ok && pg_commit(c, e);
+	pg_release(c);
+	return ok;
+}
+
+bool change_undo_release(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
+			 int64_t number, const char *message, bool (*may_touch)(void *ctx, const char *slug), void *ctx,
+			 int64_t *release, struct err *e)
+{
+	struct rollout rollout = {
+		.project_ref = project_ref,
+		.source = "rollback",
+		.action = "release.rollback",
+		.message = message,
+		.restore = true,
+	};
+
+	if (!undo_items(s, a, who, project_ref, number, may_touch, ctx, &rollout, e) ||
+	    !rollout_run(s, a, who, &rollout, e))
+		return false;
+	*release = rollout.release_number;
+	return true;
+}

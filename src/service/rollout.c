@@ -1,0 +1,300 @@
+#include "service/rollout.h"
+
+#include "core/log.h"
+#include "fs/manifest.h"
+#include "service/apply.h"
+#include "service/probe.h"
+#include "service/smoke.h"
+#include "store/audit.h"
+#include "store/deployment.h"
+#include "store/function.h"
+#include "store/version.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *number_text(struct arena *a, int n)
+{
+	return n > 0 ? arena_printf(a, "%d", n) : NULL;
+}
+
+const char *rollout_shares_json(struct arena *a, const struct shares *shares)
+{
+	const char *text = "";
+
+	if (shares->count == 0)
+		return NULL;
+	for (size_t i = 0; i < shares->count && text != NULL; i++)
+		text = arena_printf(a, "%s%s{\"version\": %d, \"percent\": %d}", text, i > 0 ? ", " : "",
+				    shares->items[i].version, shares->items[i].percent);
+	return text != NULL ? arena_printf(a, "[%s]", text) : NULL;
+}
+
+/* Stage, boot */
+
+static bool boot(struct service *s, struct arena *a, const struct function *f, struct activation *item, struct err *e)
+{
+	const struct manifest_version *v = apply_manifest_version(a, f, 100);
+	json_t *json = v != NULL ? manifest_version_json(v) : NULL;
+	bool ok;
+
+	if (json == NULL)
+		return err_no_memory(e);
+	ok = probe_boot(s->probe, f->slug, json, &item->boot_check, &item->boot_ms, e);
+	json_decref(json);
+	item->booted_at = service_now();
+	return ok;
+}
+
+/* The version and every other one of the split is on disk, and boots. */
+static bool prepare(struct service *s, struct arena *a, const struct rollout_item *ri, struct activation *item,
+		    struct err *e)
+{
+	struct function each[MAX_SHARES + 1] = {ri->function};
+	struct pg_conn *c = NULL;
+	size_t count = 1;
+	bool ok = folder_check_slug(s->folder, ri->function.slug, e) && pg_acquire(s->pool, &c, e);
+
+	for (size_t i = 0; ok && i < ri->shares.count; i++) {
+		if (ri->shares.items[i].version == ri->function.version.number)
+			continue;
+		each[count] = ri->function;
+		ok = version_find(c, a, ri->function.id, ri->shares.items[i].version, &each[count].version, e);
+		count++;
+	}
+	for (size_t i = 0; ok && i < count; i++)
+		ok = apply_ensure_release(s, c, a, &each[i], e);
+	/* Given back before the runtime is asked, which may take its time. */
+	pg_release(c);
+	item->staged_at = service_now();
+	for (size_t i = 0; ok && s->probe != NULL && i < count; i++)
+		if (i > 0 || !ri->skip_boot)
+			ok = boot(s, a, &each[i], item, e);
+	return ok;
+}
+
+/* Activate, show, confirm */
+
+static bool commit(struct service *s, struct arena *a, const struct actor *who, struct activation_set *set,
+		   const char *action, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = false;
+
+	if (!pg_acquire(s->pool, &c, e) || !pg_begin(c, e) || !deployment_activate(c, a, set, who, e))
+		goto out;
+	for (size_t i = 0; i < set->count; i++) {
+		const struct audit_entry entry = {
+			.project_ref = set->project_ref,
+			.action = action,
+			.target = set->items[i].slug,
+			.outcome = "done",
+			.before = number_text(a, set->items[i].version_before),
+			.after = number_text(a, set->items[i].version_after),
+		};
+
+		if (!audit_write(c, a, who, &entry, e))
+			goto out;
+	}
+	ok = pg_commit(c, e);
+out:
+	pg_release(c);
+	return ok;
+}
+
+static const char **deployment_ids(struct arena *a, const struct activation_set *set, size_t *count)
+{
+	const char **ids = arena_array(a, set->count, sizeof *ids);
+
+	*count = 0;
+	for (size_t i = 0; ids != NULL && i < set->count; i++)
+		if (set->items[i].deployment_id != NULL)
+			ids[(*count)++] = set->items[i].deployment_id;
+	return ids;
+}
+
+/* Puts back what was active before, so that database and folder agree again on what is served; `why` is what the rows
+ * will say. */
+static void take_back(struct service *s, struct arena *a, const struct actor *who, const struct activation_set *set,
+		      const char *const *traffic_before, const struct err *why)
+{
+	struct err failed = ERR_INIT;
+	struct activation *items = arena_array(a, set->count, sizeof *items);
+	struct activation_set back = {
+		.project_ref = set->project_ref,
+		.items = items,
+		.count = set->count,
+		.source = "revert",
+		.message = why->message,
+		.restore = true,
+	};
+	struct pg_conn *c = NULL;
+	size_t count;
+	const char **ids = deployment_ids(a, set, &count);
+	bool ok = items != NULL && ids != NULL;
+
+	for (size_t i = 0; ok && i < set->count; i++)
+		items[i] = (struct activation){
+			.function_id = set->items[i].function_id,
+			.slug = set->items[i].slug,
+			.version_after = set->items[i].version_before,
+			.traffic_after = traffic_before[i],
+		};
+	ok = ok && commit(s, a, who, &back, "function.revert", &failed) &&
+	     apply_generation(s, back.generation, &failed);
+	if (!ok)
+		log_error("generation %lld cannot be taken back now: %s", (long long)set->generation, failed.message);
+	if (count > 0 && (!pg_acquire(s->pool, &c, &failed) || !deployment_rolled_back(c, a, ids, count, why, &failed)))
+		log_error("deployments of generation %lld: that they were taken back could not be recorded: %s",
+			  (long long)set->generation, failed.message);
+	pg_release(c);
+}
+
+static void mark_verified(struct service *s, struct arena *a, const struct activation_set *set)
+{
+	struct err failed = ERR_INIT;
+	struct pg_conn *c = NULL;
+	size_t count;
+	const char **ids = deployment_ids(a, set, &count);
+
+	/* Lazily: a crash may lose the mark, not the fact. */
+	if (count > 0 && (!pg_acquire(s->pool, &c, &failed) || !pg_begin_lazy(c, &failed) ||
+			  !deployment_verified(c, a, ids, count, &failed) || !pg_commit(c, &failed)))
+		log_warn("the runtime's confirmation could not be recorded: %s", failed.message);
+	pg_release(c);
+}
+
+static bool show_and_confirm(struct service *s, struct arena *a, const struct activation_set *set, bool *verified,
+			     struct err *e)
+{
+	if (!apply_generation(s, set->generation, e))
+		return false;
+	if (s->probe == NULL)
+		return true;
+	if (!probe_wait_generation(s->probe, set->project_ref, set->generation, e))
+		return false;
+	*verified = true;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->items[i].version_after != 0 && !smoke_test(s, a, set->project_ref, set->items[i].slug, e))
+			return false;
+	return true;
+}
+
+/* From "ready" to "served", or back to what was before. */
+static bool activate(struct service *s, struct arena *a, const struct actor *who, struct rollout *r,
+		     struct activation_set *set, struct err *e)
+{
+	const char **traffic_before = arena_array(a, set->count, sizeof *traffic_before);
+
+	if (traffic_before == NULL)
+		return err_no_memory(e);
+	if (!commit(s, a, who, set, r->action, e))
+		return false;
+	for (size_t i = 0; i < set->count; i++)
+		traffic_before[i] = set->items[i].traffic_before;
+	r->generation = set->generation;
+	r->release_number = set->release_number;
+	r->at = set->at;
+	if (!show_and_confirm(s, a, set, &r->verified, e)) {
+		r->verified = false;
+		take_back(s, a, who, set, traffic_before, e);
+		return false;
+	}
+	if (r->verified)
+		mark_verified(s, a, set);
+	return true;
+}
+
+/* After the fact */
+
+/* Tells the deployments' rows how they ended; the caller's own error stays as it is. */
+static void record_failure(struct service *s, struct arena *a, const struct rollout *r, const struct err *why)
+{
+	struct err ignored = ERR_INIT;
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, &ignored);
+
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->items[i].deployment_id[0] == '\0')
+			continue;
+		log_warn("deployment %s of %s failed: %s", r->items[i].deployment_id, r->items[i].function.slug,
+			 why->message);
+		ok = ok && deployment_fail(c, a, r->items[i].deployment_id, why, &ignored);
+	}
+	if (!ok)
+		log_warn("a failed deployment could not be recorded; the next start does it");
+	pg_release(c);
+}
+
+/* Old releases leave the disk; a removed function's all of them. What fails here is tidied up by a later deploy. */
+static void tidy(struct service *s, struct arena *a, const struct rollout_item *item)
+{
+	static const char *const keep_none[] = {NULL};
+	const struct function *f = &item->function;
+	struct err failed = ERR_INIT;
+	bool ok;
+
+	if (f->version.number == 0)
+		ok = folder_remove_releases(s->folder, f->slug, keep_none, &failed);
+	else if (item->shares.count > 0)
+		ok = true;
+	else
+		ok = folder_prune_releases(s->folder, f->slug,
+					   folder_release_name(a, f->version.number, f->version.digest),
+					   (size_t)s->cfg->max_disk_releases, &failed);
+	if (!ok)
+		log_warn("%s: old releases cannot be removed: %s", f->slug, failed.message);
+}
+
+static bool is_ours(const struct service *s, const char *project_ref, struct err *e)
+{
+	if (s->folder != NULL && strcmp(project_ref, s->cfg->project_ref) == 0)
+		return true;
+	(void)err_set(e, ERR_CONFLICT, "project_not_here", "This service does not deploy to project %s", project_ref);
+	return err_hint(e,
+			"It deploys to %s. Run a functions-admin with project_ref and functions_dir of that project.",
+			s->cfg->project_ref);
+}
+
+bool rollout_run(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
+{
+	struct activation *items = arena_array(a, r->count, sizeof *items);
+	struct activation_set set = {
+		.project_ref = r->project_ref,
+		.items = items,
+		.count = r->count,
+		.source = r->source,
+		.message = r->message,
+		.restore = r->restore,
+	};
+	bool ok = items != NULL ? is_ours(s, r->project_ref, e) : err_no_memory(e);
+
+	for (size_t i = 0; ok && i < r->count; i++) {
+		const struct rollout_item *ri = &r->items[i];
+
+		items[i] = (struct activation){
+			.function_id = ri->function.id,
+			.slug = ri->function.slug,
+			.name = ri->name,
+			.version_after = ri->function.version.number,
+			.traffic_after = rollout_shares_json(a, &ri->shares),
+			.sticky = ri->sticky,
+			.deployment_id = ri->deployment_id[0] != '\0' ? ri->deployment_id : NULL,
+			.expected = ri->expected,
+		};
+		if (ri->shares.count > 0 && items[i].traffic_after == NULL)
+			ok = err_no_memory(e);
+		if (ok && ri->function.version.number != 0)
+			ok = prepare(s, a, ri, &items[i], e);
+		if (!ok && r->count > 1)
+			(void)err_prefix(e, "%s", ri->function.slug);
+	}
+	if (!ok || !activate(s, a, who, r, &set, e)) {
+		record_failure(s, a, r, e);
+		return false;
+	}
+	for (size_t i = 0; i < r->count; i++)
+		tidy(s, a, &r->items[i]);
+	log_info("generation %lld is %s", (long long)r->generation, r->verified ? "served" : "active");
+	return true;
+}
