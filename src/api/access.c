@@ -6,6 +6,7 @@
 #include "auth/token.h"
 #include "core/json.h"
 #include "core/names.h"
+#include "core/net.h"
 #include "core/text.h"
 #include "service/function.h"
 
@@ -13,6 +14,21 @@
 
 #define MAX_SCOPES 16
 #define MAX_SLUGS 64
+#define MAX_NETWORKS 64
+
+/* Whoever is bound to a project or to functions sees and touches the tokens that are bound at least as tightly. */
+static bool is_within_bounds(const struct principal *who, const struct access_token *t)
+{
+	if (who->project != NULL && (t->project_ref == NULL || !text_eq(t->project_ref, who->project)))
+		return false;
+	if (who->slugs == NULL)
+		return true;
+	/* A pattern's own '*' is matched by a '*' only, so this also tells whether one pattern lies within another. */
+	for (size_t i = 0; t->slugs != NULL && t->slugs[i] != NULL; i++)
+		if (!principal_may_slug(who, t->slugs[i]))
+			return false;
+	return t->slugs != NULL;
+}
 
 bool access_tokens_list(struct call *c, struct err *e)
 {
@@ -25,9 +41,7 @@ bool access_tokens_list(struct call *c, struct err *e)
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {
-		/* Whoever is bound to a project sees that project's tokens only. */
-		if (c->who.project != NULL &&
-		    (tokens[i].project_ref == NULL || !text_eq(tokens[i].project_ref, c->who.project)))
+		if (!is_within_bounds(&c->who, &tokens[i]))
 			continue;
 		if (json_array_append_new(array, view_token(c->arena, &tokens[i])) != 0) {
 			json_decref(array);
@@ -35,6 +49,34 @@ bool access_tokens_list(struct call *c, struct err *e)
 		}
 	}
 	return response_json(c->resp, 200, json_pack("{s:o}", "data", array), e);
+}
+
+static bool are_networks_held(const struct principal *who, const struct access_token *t)
+{
+	struct net n;
+
+	if (who->networks == NULL)
+		return true;
+	for (size_t i = 0; t->networks != NULL && t->networks[i] != NULL; i++)
+		if (!net_network(t->networks[i], &n) || !net_any_contains(who->networks, &n))
+			return false;
+	return t->networks != NULL;
+}
+
+/* Nobody gives away, or gets hold of, what they do not have. */
+static bool check_held(const struct principal *who, const struct access_token *t, struct err *e)
+{
+	if (!principal_has(who, t->scopes))
+		return err_set(e, ERR_FORBIDDEN, "scope_not_held", "The token has a scope that you lack");
+	if (!is_within_bounds(who, t))
+		return err_set(e, ERR_FORBIDDEN, "bounds_not_held",
+			       "The token is for a project or functions that you may not touch");
+	if (!are_networks_held(who, t))
+		return err_set(e, ERR_FORBIDDEN, "network_not_held",
+			       "The token may be used from networks that you may not come from");
+	if (who->expires_at_ms != 0 && (t->expires_at == 0 || t->expires_at > who->expires_at_ms))
+		return err_set(e, ERR_FORBIDDEN, "expiry_not_held", "The token lives longer than your own credential");
+	return true;
 }
 
 static bool read_scopes(struct call *c, const json_t *doc, struct access_token *t, struct err *e)
@@ -52,54 +94,82 @@ static bool read_scopes(struct call *c, const json_t *doc, struct access_token *
 	}
 	if (t->scopes == 0)
 		return err_set(e, ERR_INVALID, "no_scopes", "scopes must name at least one scope");
-	/* Nobody gives away what they do not have. */
-	if (!principal_has(&c->who, t->scopes))
-		return err_set(e, ERR_FORBIDDEN, "scope_not_held",
-			       "A token cannot be given a scope that its creator lacks");
 	return true;
 }
 
-/* A bound creator's tokens are bound at least as tightly. */
+/* A bound creator's tokens are bound at least as tightly, and live no longer. */
 static bool inherit_bounds(struct call *c, struct access_token *t, struct err *e)
 {
-	if (c->who.project != NULL && t->project_ref != NULL && !text_eq(t->project_ref, c->who.project))
-		return err_set(e, ERR_FORBIDDEN, "project_not_held",
-			       "A token cannot be given a project that its creator may not touch");
+	const struct principal *who = &c->who;
+
 	if (t->project_ref == NULL)
-		t->project_ref = c->who.project;
-	if (c->who.slugs == NULL)
+		t->project_ref = who->project;
+	if (t->slugs == NULL)
+		t->slugs = who->slugs;
+	if (t->networks == NULL)
+		t->networks = who->networks;
+	if (t->expires_at == 0)
+		t->expires_at = who->expires_at_ms;
+	return check_held(who, t, e);
+}
+
+static bool read_lists(struct call *c, const json_t *doc, struct access_token *t, struct err *e)
+{
+	if (!json_get_strings(c->arena, doc, "slugs", MAX_SLUGS, &t->slugs, e) ||
+	    !json_get_strings(c->arena, doc, "networks", MAX_NETWORKS, &t->networks, e))
+		return false;
+	for (size_t i = 0; t->slugs != NULL && t->slugs[i] != NULL; i++)
+		if (!names_check_slug_pattern(t->slugs[i], e))
+			return false;
+	for (size_t i = 0; t->networks != NULL && t->networks[i] != NULL; i++)
+		if (!names_check_network(t->networks[i], e))
+			return false;
+	return true;
+}
+
+static bool read_expiry(const json_t *doc, struct access_token *t, struct err *e)
+{
+	const char *text = NULL;
+
+	if (!json_get_string(doc, "expires_at", JSON_OPTIONAL, &text, e))
+		return false;
+	if (text == NULL)
 		return true;
-	if (t->slugs == NULL) {
-		t->slugs = c->who.slugs;
-		return true;
+	if (!text_parse_iso8601(text, &t->expires_at)) {
+		(void)err_set(e, ERR_INVALID, "invalid_expiry", "expires_at is not a time in ISO 8601");
+		return err_hint(e, "Write it as in 2027-01-31T12:00:00Z.");
 	}
-	for (size_t i = 0; t->slugs[i] != NULL; i++)
-		if (!principal_may_slug(&c->who, t->slugs[i]))
-			return err_set(e, ERR_FORBIDDEN, "slug_not_held",
-				       "A token cannot be given functions that its creator may not touch");
+	if (t->expires_at <= service_now())
+		return err_set(e, ERR_INVALID, "invalid_expiry", "expires_at is in the past");
 	return true;
 }
 
 static bool read_token(struct call *c, const json_t *doc, struct access_token *t, struct err *e)
 {
 	struct project project;
-	int64_t seconds = 0;
 
 	if (!json_get_string(doc, "name", JSON_REQUIRED, &t->name, e) || !names_check_name(t->name, e) ||
 	    !read_scopes(c, doc, t, e) || !json_get_string(doc, "project", JSON_OPTIONAL, &t->project_ref, e) ||
-	    !json_get_strings(c->arena, doc, "slugs", MAX_SLUGS, &t->slugs, e) ||
-	    !json_get_int(doc, "expires_in", JSON_OPTIONAL, 1, (int64_t)10 * 366 * 86400, &seconds, e))
+	    !read_lists(c, doc, t, e) || !read_expiry(doc, t, e))
 		return false;
 	if (t->project_ref != NULL) {
 		if (!function_project(c->api->service, c->arena, t->project_ref, &project, e))
 			return false;
 		t->project_ref = project.ref;
 	}
-	if (seconds > 0)
-		t->expires_at = service_now() + seconds * 1000;
-	if (c->who.expires_at_ms != 0 && (t->expires_at == 0 || t->expires_at > c->who.expires_at_ms))
-		t->expires_at = c->who.expires_at_ms;
 	return inherit_bounds(c, t, e);
+}
+
+/* The token's own text stands in this one answer and nowhere else. */
+static bool answer_token(struct call *c, int status, const struct access_token *t, const char *token, struct err *e)
+{
+	json_t *answer = view_token(c->arena, t);
+
+	if (answer != NULL && json_object_set_new(answer, "token", json_string(token)) != 0) {
+		json_decref(answer);
+		answer = NULL;
+	}
+	return response_json(c->resp, status, answer, e);
 }
 
 bool access_tokens_create(struct call *c, struct err *e)
@@ -107,7 +177,6 @@ bool access_tokens_create(struct call *c, struct err *e)
 	struct access_token t = {0};
 	uint8_t hash[TOKEN_HASH_BYTES];
 	char token[TOKEN_SIZE];
-	json_t *answer;
 	json_t *doc;
 
 	if (!intake_json(c, &doc, e))
@@ -120,15 +189,39 @@ bool access_tokens_create(struct call *c, struct err *e)
 	token_hash(auth_token_key(c->api->auth), token, hash);
 	if (!access_create(c->api->service, c->arena, &c->actor, &t, hash, e))
 		return false;
-	answer = view_token(c->arena, &t);
-	if (answer != NULL && json_object_set_new(answer, "token", json_string(token)) != 0) {
-		json_decref(answer);
-		answer = NULL;
-	}
-	return response_json(c->resp, 201, answer, e);
+	return answer_token(c, 201, &t, token, e);
+}
+
+/* A token that the caller must not even see is not there; one that is more than the caller's own is refused. */
+static bool may_rotate(void *ctx, const struct access_token *t, struct err *e)
+{
+	const struct call *c = ctx;
+
+	if (!is_within_bounds(&c->who, t))
+		return err_set(e, ERR_NOT_FOUND, "token_not_found", "Access token not found");
+	return check_held(&c->who, t, e);
+}
+
+static bool may_revoke(void *ctx, const struct access_token *t, struct err *e)
+{
+	const struct call *c = ctx;
+
+	return is_within_bounds(&c->who, t) || err_set(e, ERR_NOT_FOUND, "token_not_found", "Access token not found");
+}
+
+bool access_tokens_rotate(struct call *c, struct err *e)
+{
+	uint8_t hash[TOKEN_HASH_BYTES];
+	struct access_token t = {0};
+	char token[TOKEN_SIZE];
+
+	token_generate(token);
+	token_hash(auth_token_key(c->api->auth), token, hash);
+	return access_rotate(c->api->service, c->arena, &c->actor, c->id, may_rotate, c, hash, &t, e) &&
+	       answer_token(c, 200, &t, token, e);
 }
 
 bool access_tokens_revoke(struct call *c, struct err *e)
 {
-	return access_revoke(c->api->service, c->arena, &c->actor, c->id, e);
+	return access_revoke(c->api->service, c->arena, &c->actor, c->id, may_revoke, c, e);
 }

@@ -44,6 +44,7 @@ bool flat_delete(struct call *c, struct err *e);
 /* access.c */
 bool access_tokens_list(struct call *c, struct err *e);
 bool access_tokens_create(struct call *c, struct err *e);
+bool access_tokens_rotate(struct call *c, struct err *e);
 bool access_tokens_revoke(struct call *c, struct err *e);
 
 /* ops.c */

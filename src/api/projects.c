@@ -62,12 +62,18 @@ static bool add_key(struct call *c, json_t *array, const char *name, const char 
 						      "api_key", reveal ? key : masked(c->arena, key))) == 0;
 }
 
+/* The keys open everything from everywhere: whoever is bound to functions or networks must not get them. */
+static bool may_reveal(const struct principal *who)
+{
+	return principal_has(who, SCOPE_PROJECTS_ADMIN) && who->slugs == NULL && who->networks == NULL;
+}
+
 bool projects_api_keys(struct call *c, struct err *e)
 {
 	const struct config *cfg = c->api->cfg;
 	const char *asked = request_query(c->req, "reveal");
 	/* A caller who may not see the keys still gets the list: `supabase link` needs it. */
-	bool reveal = asked != NULL && text_eq(asked, "true") && principal_has(&c->who, SCOPE_PROJECTS_ADMIN);
+	bool reveal = asked != NULL && text_eq(asked, "true") && may_reveal(&c->who);
 	json_t *array = json_array();
 
 	/* Keys are this process's configuration, and it is about one project. */

@@ -52,6 +52,7 @@ const struct route api_routes[] = {
 
 	{"GET", "/v1/access-tokens", SCOPE_TOKENS_ADMIN, 0, access_tokens_list},
 	{"POST", "/v1/access-tokens", SCOPE_TOKENS_ADMIN, 0, access_tokens_create},
+	{"POST", "/v1/access-tokens/{id}/rotate", SCOPE_TOKENS_ADMIN, 0, access_tokens_rotate},
 	{"DELETE", "/v1/access-tokens/{id}", SCOPE_TOKENS_ADMIN, 0, access_tokens_revoke},
 	{NULL, NULL, SCOPE_NONE, 0, NULL},
 };
@@ -203,7 +204,8 @@ static bool authenticate(struct call *c, const struct route *r, struct err *e)
 
 	if (apikey == NULL || apikey[0] == '\0')
 		apikey = request_query(c->req, "apikey");
-	if (!auth_check(c->api->auth, c->arena, request_header(c->req, "Authorization"), apikey, &c->who, e))
+	if (!auth_check(c->api->auth, c->arena, request_header(c->req, "Authorization"), apikey, c->req->address,
+			&c->who, e))
 		return false;
 	c->actor.name = c->who.name;
 	c->actor.token_id = c->who.id;
@@ -249,6 +251,8 @@ void api_handle(struct api *api, struct request *req, struct response *resp)
 	const struct route *r;
 	int64_t started = metrics_now_us();
 
+	request_trust_proxies(req, api->cfg->trusted_proxies);
+	c.actor.address = req->address;
 	log_context(req->id, "-");
 	r = find_route(req, resp, &cap, &e);
 	if (r == NULL || (!(r->flags & ROUTE_PUBLIC) && !authenticate(&c, r, &e)) || !bind_path(&c, r, &cap, &e) ||

@@ -3,6 +3,7 @@
 #include "auth/apikey.h"
 #include "auth/jwt.h"
 #include "auth/token.h"
+#include "core/net.h"
 #include "core/text.h"
 #include "store/token.h"
 
@@ -66,8 +67,19 @@ static bool refuse(struct err *e, const char *message)
 	return err_hint(e, "Send an access token or the service_role key as \"Authorization: Bearer ...\".");
 }
 
-static bool check_token(const struct auth *auth, struct arena *a, const char *credential, struct principal *out,
-			struct err *e)
+/* A token that was stolen is of no use elsewhere. An address that cannot be read lies in no network. */
+static bool check_network(const struct access_token *t, const char *address, struct err *e)
+{
+	struct net client;
+
+	if (t->networks == NULL || (net_address(address, &client) && net_any_contains(t->networks, &client)))
+		return true;
+	(void)err_set(e, ERR_FORBIDDEN, "network_not_allowed", "This access token may not be used from this address");
+	return err_hint(e, "It is bound to networks. Behind a proxy, the option trusted_proxies must name the proxy.");
+}
+
+static bool check_token(const struct auth *auth, struct arena *a, const char *credential, const char *address,
+			struct principal *out, struct err *e)
 {
 	uint8_t hash[TOKEN_HASH_BYTES];
 	struct access_token t;
@@ -79,6 +91,8 @@ static bool check_token(const struct auth *auth, struct arena *a, const char *cr
 	pg_release(c);
 	if (!ok)
 		return e->kind == ERR_NOT_FOUND ? refuse(e, "The access token is unknown, revoked or expired") : false;
+	if (!check_network(&t, address, e))
+		return false;
 	*out = (struct principal){
 		.kind = PRINCIPAL_TOKEN,
 		.name = arena_printf(a, "token %s", t.name),
@@ -86,6 +100,7 @@ static bool check_token(const struct auth *auth, struct arena *a, const char *cr
 		.scopes = t.scopes,
 		.project = t.project_ref,
 		.slugs = t.slugs,
+		.networks = t.networks,
 		.expires_at_ms = t.expires_at,
 	};
 	return out->name != NULL ? true : err_no_memory(e);
@@ -121,7 +136,7 @@ static const char *bearer(const char *authorization)
 }
 
 bool auth_check(const struct auth *auth, struct arena *a, const char *authorization, const char *apikey,
-		struct principal *out, struct err *e)
+		const char *address, struct principal *out, struct err *e)
 {
 	const char *credential = apikey;
 
@@ -134,7 +149,7 @@ bool auth_check(const struct auth *auth, struct arena *a, const char *authorizat
 		return refuse(e, "No credential was sent");
 	switch (apikey_classify(credential)) {
 	case APIKEY_ACCESS_TOKEN:
-		return check_token(auth, a, credential, out, e);
+		return check_token(auth, a, credential, address, out, e);
 	case APIKEY_JWT:
 		return check_jwt(auth, a, credential, out, e);
 	case APIKEY_SECRET:

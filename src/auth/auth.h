@@ -23,10 +23,12 @@ const struct crypto_key *auth_token_key(const struct auth *auth);
 
 /*
  * authorization: the header's value or NULL; apikey: that of header or query, or NULL. The first that is there decides.
+ * address: the client's, for tokens that are bound to networks.
  * ERR_UNAUTHORIZED: none, or one that proves nothing; ERR_FORBIDDEN: a good one that is not enough (anon,
- * authenticated, publishable); ERR_UNAVAILABLE: the database is needed and away.
+ * authenticated, publishable, a token from a network that is not its own); ERR_UNAVAILABLE: the database is needed and
+ * away.
  */
 MUST_CHECK bool auth_check(const struct auth *auth, struct arena *a, const char *authorization, const char *apikey,
-			   struct principal *out, struct err *e);
+			   const char *address, struct principal *out, struct err *e);
 
 #endif

@@ -32,6 +32,7 @@ struct principal {
 	const char *project; /* the only project that it may touch; NULL for all */
 	const char *
 		*slugs; /* the only functions that it may touch, as patterns ("ci-*"), NULL-terminated; NULL for all */
+	const char **networks; /* the only networks that it may come from, NULL-terminated; NULL for all */
 	int64_t expires_at_ms; /* 0: never */
 };
 

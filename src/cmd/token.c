@@ -13,22 +13,25 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] = "Usage: functions-admin token create --name NAME --scope SCOPE... [--project REF] [--slug "
-			   "PATTERN...] [--expires-in DAYS]\n"
-			   "       functions-admin token list\n"
-			   "       functions-admin token revoke ID\n"
-			   "\n"
-			   "Access tokens for the Supabase CLI, the MCP server and CI. `create` shows the token once; "
-			   "only its hash is stored.\n"
-			   "\n"
-			   "  --scope    functions:read, functions:write, secrets:read, secrets:write, audit:read, "
-			   "tokens:admin, projects:admin\n"
-			   "  --slug     the only functions that it may touch; '*' stands for any characters (ci-*)\n"
-			   "  --project  the only project that it may touch\n"
-			   "  --json     prints the result as JSON\n"
-			   "  --config   and all options of functions-admin.conf(5)\n";
+static const char help[] =
+	"Usage: functions-admin token create --name NAME --scope SCOPE... [--project REF] [--slug "
+	"PATTERN...] [--network NETWORK...] [--expires-in DAYS]\n"
+	"       functions-admin token list\n"
+	"       functions-admin token rotate ID\n"
+	"       functions-admin token revoke ID\n"
+	"\n"
+	"Access tokens for the Supabase CLI, the MCP server and CI. `create` and `rotate` show the token once; "
+	"only its hash is stored.\n"
+	"\n"
+	"  --scope    functions:read, functions:write, secrets:read, secrets:write, audit:read, "
+	"tokens:admin, projects:admin\n"
+	"  --slug     the only functions that it may touch; '*' stands for any characters (ci-*)\n"
+	"  --network  the only addresses or networks that it may come from (10.0.0.0/8)\n"
+	"  --project  the only project that it may touch\n"
+	"  --json     prints the result as JSON\n"
+	"  --config   and all options of functions-admin.conf(5)\n";
 
-#define MAX_SLUGS 64
+#define MAX_ITEMS 64
 
 struct tokens {
 	struct config *cfg;
@@ -58,21 +61,42 @@ static bool read_scopes(int *argc, char **argv, struct access_token *t, struct e
 	return true;
 }
 
-static bool read_slugs(int *argc, char **argv, struct arena *a, struct access_token *t, struct err *e)
+/* Every value of a flag that may be repeated, as a NULL-terminated list; NULL for none. */
+static bool read_list(int *argc, char **argv, const char *flag, bool (*check)(const char *word, struct err *e),
+		      struct arena *a, const char ***out, struct err *e)
 {
 	const char *word;
 	size_t count = 0;
 
-	while ((word = cmd_value(argc, argv, "--slug")) != NULL) {
-		if (t->slugs == NULL)
-			t->slugs = arena_array(a, MAX_SLUGS + 1, sizeof *t->slugs);
-		if (t->slugs == NULL)
+	while ((word = cmd_value(argc, argv, flag)) != NULL) {
+		if (*out == NULL)
+			*out = arena_array(a, MAX_ITEMS + 1, sizeof **out);
+		if (*out == NULL)
 			return err_no_memory(e);
-		if (count == MAX_SLUGS)
-			return err_set(e, ERR_USAGE, NULL, "More than %d --slug", MAX_SLUGS);
-		t->slugs[count++] = word;
+		if (count == MAX_ITEMS)
+			return err_set(e, ERR_USAGE, NULL, "More than %d %s", MAX_ITEMS, flag);
+		if (!check(word, e))
+			return false;
+		(*out)[count++] = word;
 	}
 	return true;
+}
+
+static bool show(const struct tokens *t, const struct access_token *token, const char *text, const char *verb,
+		 struct err *e)
+{
+	json_t *doc;
+
+	if (!t->json) {
+		(void)printf("%s\n", text);
+		(void)fprintf(stderr, "Access token \"%s\" was %s (id %s). It is shown this once only.\n", token->name,
+			      verb, token->id);
+		return true;
+	}
+	doc = view_token(t->arena, token);
+	if (doc != NULL)
+		(void)json_object_set_new(doc, "token", json_string(text));
+	return cmd_print_json(doc, e);
 }
 
 static bool create(struct tokens *t, int argc, char **argv, struct err *e)
@@ -84,12 +108,14 @@ static bool create(struct tokens *t, int argc, char **argv, struct err *e)
 	char text[TOKEN_SIZE];
 	struct project project;
 	int64_t number;
-	json_t *doc;
+	bool ok;
 
 	if (token.name == NULL)
 		return err_set(e, ERR_USAGE, NULL, "--name is missing");
 	if (!names_check_name(token.name, e) || !read_scopes(&argc, argv, &token, e) ||
-	    !read_slugs(&argc, argv, t->arena, &token, e) || !cmd_no_more(argc, argv, e))
+	    !read_list(&argc, argv, "--slug", names_check_slug_pattern, t->arena, &token.slugs, e) ||
+	    !read_list(&argc, argv, "--network", names_check_network, t->arena, &token.networks, e) ||
+	    !cmd_no_more(argc, argv, e))
 		return false;
 	if (days != NULL) {
 		if (!text_int64(days, 1, 3660, &number))
@@ -105,19 +131,26 @@ static bool create(struct tokens *t, int argc, char **argv, struct err *e)
 	token_hash(auth_token_key(t->auth), text, hash);
 	if (!access_create(t->service, t->arena, cmd_actor(), &token, hash, e))
 		return false;
-	if (t->json) {
-		doc = view_token(t->arena, &token);
-		if (doc != NULL)
-			(void)json_object_set_new(doc, "token", json_string(text));
-		if (!cmd_print_json(doc, e))
-			return false;
-	} else {
-		(void)printf("%s\n", text);
-		(void)fprintf(stderr, "Access token \"%s\" was created (id %s). It is shown this once only.\n",
-			      token.name, token.id);
-	}
+	ok = show(t, &token, text, "created", e);
 	sodium_memzero(text, sizeof text);
-	return true;
+	return ok;
+}
+
+static bool rotate(struct tokens *t, int argc, char **argv, struct err *e)
+{
+	uint8_t hash[TOKEN_HASH_BYTES];
+	struct access_token token = {0};
+	char text[TOKEN_SIZE];
+	bool ok;
+
+	if (argc != 2)
+		return err_set(e, ERR_USAGE, NULL, "rotate takes one token's id");
+	token_generate(text);
+	token_hash(auth_token_key(t->auth), text, hash);
+	ok = access_rotate(t->service, t->arena, cmd_actor(), argv[1], NULL, NULL, hash, &token, e) &&
+	     show(t, &token, text, "rotated", e);
+	sodium_memzero(text, sizeof text);
+	return ok;
 }
 
 static bool list(struct tokens *t, int argc, char **argv, struct err *e)
@@ -153,7 +186,7 @@ static bool revoke(struct tokens *t, int argc, char **argv, struct err *e)
 {
 	if (argc != 2)
 		return err_set(e, ERR_USAGE, NULL, "revoke takes one token's id");
-	if (!access_revoke(t->service, t->arena, cmd_actor(), argv[1], e))
+	if (!access_revoke(t->service, t->arena, cmd_actor(), argv[1], NULL, NULL, e))
 		return false;
 	return t->json ? cmd_print_json(json_pack("{s:s, s:b}", "id", argv[1], "revoked", 1), e)
 		       : printf("revoked %s\n", argv[1]) > 0;
@@ -162,12 +195,12 @@ static bool revoke(struct tokens *t, int argc, char **argv, struct err *e)
 static const struct {
 	const char *name;
 	bool (*run)(struct tokens *t, int argc, char **argv, struct err *e);
-} actions[] = {{"create", create}, {"list", list}, {"revoke", revoke}};
+} actions[] = {{"create", create}, {"list", list}, {"rotate", rotate}, {"revoke", revoke}};
 
 static bool run(struct tokens *t, int argc, char **argv, struct err *e)
 {
-	static const char *const own[] = {
-		"--help", "--json", "--name=", "--scope=", "--project=", "--slug=", "--expires-in=", NULL};
+	static const char *const own[] = {"--help",  "--json",     "--name=",       "--scope=", "--project=",
+					  "--slug=", "--network=", "--expires-in=", NULL};
 
 	if (!config_load(&t->cfg, &argc, argv, own, e))
 		return false;
@@ -177,7 +210,7 @@ static bool run(struct tokens *t, int argc, char **argv, struct err *e)
 		return service_open(&t->service, t->cfg, 1, e) && auth_new(&t->auth, t->cfg, t->service->pool, e) &&
 		       actions[i].run(t, argc - 1, argv + 1, e);
 	}
-	(void)err_set(e, ERR_USAGE, NULL, "token needs create, list or revoke");
+	(void)err_set(e, ERR_USAGE, NULL, "token needs create, list, rotate or revoke");
 	return err_hint(e, "functions-admin token --help");
 }
 

@@ -159,6 +159,7 @@ struct access_token {
 	unsigned scopes;         /* auth/principal.h's bits */
 	const char *project_ref; /* NULL: any */
 	const char **slugs;      /* NULL: any; else patterns, NULL-terminated */
+	const char **networks;   /* NULL: any; else where it may be used from (core/net.h), NULL-terminated */
 	const char *created_by;
 	int64_t created_at;
 	int64_t expires_at;   /* 0: never */

@@ -1,5 +1,6 @@
 #include "core/names.h"
 
+#include "core/net.h"
 #include "core/text.h"
 
 #include <string.h>
@@ -25,6 +26,27 @@ bool names_check_slug(const char *slug, struct err *e)
 		return err_hint(e, "The edge runtime's main service lies there. Choose another slug.");
 	}
 	return true;
+}
+
+bool names_check_slug_pattern(const char *pattern, struct err *e)
+{
+	size_t len = strlen(pattern);
+
+	if (len >= 1 && len <= NAMES_MAX_SLUG &&
+	    strspn(pattern, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-*") == len)
+		return true;
+	(void)err_set(e, ERR_INVALID, "invalid_slug_pattern", "\"%.60s\" is no slug and no pattern of slugs", pattern);
+	return err_hint(e, "Write a slug, or a pattern such as ci-*.");
+}
+
+bool names_check_network(const char *network, struct err *e)
+{
+	struct net n;
+
+	if (net_network(network, &n) && net_is_exact(&n))
+		return true;
+	(void)err_set(e, ERR_INVALID, "invalid_network", "\"%.60s\" is no IP address and no network", network);
+	return err_hint(e, "Write it as in 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32.");
 }
 
 bool names_has_control(const char *s)

@@ -168,6 +168,93 @@ static int hex_digit(char c)
 	return -1;
 }
 
+/* The next `digits` decimal digits; -1 where they are not there. */
+static int take_digits(const char **s, int digits)
+{
+	int n = 0;
+
+	for (; digits > 0; digits--, (*s)++) {
+		if (**s < '0' || **s > '9')
+			return -1;
+		n = n * 10 + (**s - '0');
+	}
+	return n;
+}
+
+static bool take_char(const char **s, const char *one_of)
+{
+	if (**s == '\0' || strchr(one_of, **s) == NULL)
+		return false;
+	(*s)++;
+	return true;
+}
+
+/* "Z", "+02:00"; minutes east of Greenwich. */
+static bool take_offset(const char **s, int *minutes)
+{
+	int sign = **s == '-' ? -1 : 1;
+	int hour;
+	int minute;
+
+	*minutes = 0;
+	if (take_char(s, "Zz"))
+		return true;
+	if (!take_char(s, "+-"))
+		return false;
+	hour = take_digits(s, 2);
+	if (hour < 0 || hour > 23 || !take_char(s, ":"))
+		return false;
+	minute = take_digits(s, 2);
+	*minutes = sign * (hour * 60 + minute);
+	return minute >= 0 && minute <= 59;
+}
+
+bool text_parse_iso8601(const char *s, int64_t *ms)
+{
+	struct tm given = {0};
+	struct tm back;
+	int64_t fraction = 0;
+	int offset;
+	time_t seconds;
+
+	given.tm_year = take_digits(&s, 4) - 1900;
+	if (given.tm_year < 0 || !take_char(&s, "-"))
+		return false;
+	given.tm_mon = take_digits(&s, 2) - 1;
+	if (given.tm_mon < 0 || !take_char(&s, "-"))
+		return false;
+	given.tm_mday = take_digits(&s, 2);
+	if (!take_char(&s, "Tt "))
+		return false;
+	given.tm_hour = take_digits(&s, 2);
+	if (given.tm_hour < 0 || !take_char(&s, ":"))
+		return false;
+	given.tm_min = take_digits(&s, 2);
+	if (given.tm_min < 0 || !take_char(&s, ":"))
+		return false;
+	given.tm_sec = take_digits(&s, 2);
+	if (given.tm_sec < 0)
+		return false;
+	if (take_char(&s, ".")) {
+		int64_t unit = 100;
+
+		if (*s < '0' || *s > '9')
+			return false;
+		for (; *s >= '0' && *s <= '9'; s++, unit /= 10)
+			fraction += unit * (*s - '0');
+	}
+	back = given;
+	if (!take_offset(&s, &offset) || *s != '\0')
+		return false;
+	/* timegm() takes 31 February for 3 March: what comes back must be what was given. */
+	seconds = timegm(&back);
+	if (back.tm_mday != given.tm_mday || back.tm_mon != given.tm_mon || back.tm_hour != given.tm_hour ||
+	    back.tm_min != given.tm_min || back.tm_sec != given.tm_sec)
+		return false;
+	*ms = ((int64_t)seconds - (int64_t)offset * 60) * 1000 + fraction;
+	return true;
+}
+
 char *text_url_decode(struct arena *a, const char *s, size_t len, bool plus_is_space)
 {
 	char *out = arena_alloc(a, len + 1);

@@ -39,6 +39,10 @@ bool text_size(const char *s, int64_t *out);
 /* Milliseconds since the epoch as ISO 8601 in UTC, "2026-11-23T06:47:00.123Z"; out needs 25 bytes. */
 void text_iso8601(int64_t ms, char out[25]);
 
+/* ISO 8601 (RFC 3339, 5.6) to milliseconds since the epoch: a date and a time with seconds, an optional fraction, and Z
+ * or an offset. False for anything else, and for days that no month has. */
+bool text_parse_iso8601(const char *s, int64_t *ms);
+
 /*
  * Percent-decodes len bytes (RFC 3986, 2.1; '+' stays as it is unless plus_is_space). NULL for a bad escape, for %00,
  * for a result that is not UTF-8, or when memory is out.

@@ -1,9 +1,9 @@
 #include "http/request.h"
 
 #include "core/buf.h"
+#include "core/net.h"
 #include "core/text.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <sodium.h>
 #include <string.h>
@@ -145,74 +145,24 @@ bool request_init(struct request *r, struct arena *a, const struct request_sourc
 
 /* ---- The client's address behind proxies ---- */
 
-struct address {
-	int bits; /* 32 or 128 */
-	uint8_t bytes[16];
-};
-
-static bool read_address(const char *s, struct address *out)
-{
-	out->bits = inet_pton(AF_INET, s, out->bytes) == 1 ? 32 : 128;
-	return out->bits == 32 || inet_pton(AF_INET6, s, out->bytes) == 1;
-}
-
-/* network: one entry of the list, "10.0.0.0/8" or "::1"; cut in place. */
-static bool in_network(const struct address *address, char *network)
-{
-	char *slash = strchr(network, '/');
-	struct address base;
-	int64_t prefix;
-	size_t whole;
-	int rest;
-
-	if (slash != NULL)
-		*slash = '\0';
-	if (!read_address(network, &base) || base.bits != address->bits)
-		return false;
-	prefix = base.bits;
-	if (slash != NULL && !text_int64(slash + 1, 0, base.bits, &prefix))
-		return false;
-	whole = (size_t)prefix / 8;
-	rest = (int)(prefix % 8);
-	return memcmp(base.bytes, address->bytes, whole) == 0 &&
-	       (rest == 0 || (base.bytes[whole] ^ address->bytes[whole]) >> (8 - rest) == 0);
-}
-
-static bool is_trusted(const struct address *address, const char *networks)
-{
-	while (*networks != '\0') {
-		size_t len = strcspn(networks, ", ");
-		char entry[64];
-
-		if (len > 0 && len < sizeof entry) {
-			memcpy(entry, networks, len);
-			entry[len] = '\0';
-			if (in_network(address, entry))
-				return true;
-		}
-		networks += len + strspn(networks + len, ", ");
-	}
-	return false;
-}
-
 void request_trust_proxies(struct request *r, const char *networks)
 {
 	const char *header = request_header(r, "X-Forwarded-For");
-	struct address address;
+	struct net address;
 	char *hops;
 
-	if (networks == NULL || header == NULL || !read_address(r->address, &address))
+	if (networks == NULL || header == NULL || !net_address(r->address, &address))
 		return;
 	hops = arena_strdup(r->arena, header);
 	/* Each proxy adds its peer at the end. What stands before the first one that is not ours, anybody may have made
 	 * up. */
-	while (hops != NULL && is_trusted(&address, networks)) {
+	while (hops != NULL && net_list_contains(networks, &address)) {
 		char *comma = strrchr(hops, ',');
 		char *hop = comma != NULL ? comma + 1 : hops;
 
 		hop += strspn(hop, " \t");
 		hop[strcspn(hop, " \t")] = '\0';
-		if (!read_address(hop, &address))
+		if (!net_address(hop, &address))
 			return;
 		r->address = hop;
 		if (comma == NULL)

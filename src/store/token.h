@@ -16,7 +16,12 @@ MUST_CHECK bool token_insert(struct pg_conn *c, struct arena *a, const struct ac
 /* All, newest first, the revoked ones too. */
 MUST_CHECK bool token_list(struct pg_conn *c, struct arena *a, struct access_token **out, size_t *count, struct err *e);
 
-/* ERR_NOT_FOUND: no such token, or it is revoked already. Its name in *name. */
-MUST_CHECK bool token_revoke(struct pg_conn *c, struct arena *a, const char *id, const char **name, struct err *e);
+/* The token with this id, locked until the transaction ends; ERR_NOT_FOUND: there is none. */
+MUST_CHECK bool token_lock(struct pg_conn *c, struct arena *a, const char *id, struct access_token *out, struct err *e);
+
+/* From now on the token is the one with this hash, and the former one is unknown. */
+MUST_CHECK bool token_rotate(struct pg_conn *c, struct arena *a, const char *id, const uint8_t hash[32], struct err *e);
+
+MUST_CHECK bool token_revoke(struct pg_conn *c, struct arena *a, const char *id, struct err *e);
 
 #endif

@@ -167,12 +167,60 @@ static void test_base64url(void **state)
 	arena_free(a);
 }
 
+static void iso8601_times_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} good[] = {
+		{"1970-01-01T00:00:00Z", 0},
+		{"2026-11-23T06:47:00.123Z", 1795416420123},
+		{"2026-11-23t06:47:00.1z", 1795416420100},
+		{"2026-11-23 08:47:00.123456789+02:00", 1795416420123},
+		{"2026-11-23T00:17:00-06:30", 1795416420000},
+		{"2028-02-29T00:00:00Z", 1835395200000},
+	};
+	static const char *const bad[] = {"",
+					  "2026-11-23",
+					  "2026-11-23T06:47Z",
+					  "2026-11-23T06:47:00",
+					  "2026-02-29T00:00:00Z",
+					  "2026-13-01T00:00:00Z",
+					  "2026-11-23T24:00:00Z",
+					  "2026-11-23T06:60:00Z",
+					  "2026-11-23T06:47:00.Z",
+					  "2026-11-23T06:47:00+2:00",
+					  "2026-11-23T06:47:00Zx",
+					  "26-11-23T06:47:00Z",
+					  "2026-11-23T06:47:00+24:00",
+					  "1899-01-01T00:00:00Z"};
+	char back[25];
+	int64_t ms;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_true(text_parse_iso8601(good[i].text, &ms));
+		assert_int_equal(ms, good[i].ms);
+	}
+	text_iso8601(good[1].ms, back);
+	assert_string_equal(back, good[1].text);
+	for (size_t i = 0; i < COUNT(bad); i++)
+		if (text_parse_iso8601(bad[i], &ms))
+			fail_msg("\"%s\" is no time", bad[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_compare), cmocka_unit_test(test_utf8),      cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_hex),     cmocka_unit_test(test_numbers),   cmocka_unit_test(test_iso8601),
-		cmocka_unit_test(test_url),     cmocka_unit_test(test_base64url),
+		cmocka_unit_test(iso8601_times_are_read),
+		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_iso8601),
+		cmocka_unit_test(test_url),
+		cmocka_unit_test(test_base64url),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,94 @@
+#include "core/net.h"
+
+#include "core/text.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define MAX_ENTRY 64
+
+/* The first 12 bytes of an IPv4 address in IPv6's form (RFC 4291, 2.5.5.2). */
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+
+bool net_address(const char *s, struct net *out)
+{
+	*out = (struct net){.bits = 32, .prefix = 32};
+	if (inet_pton(AF_INET, s, out->bytes) == 1)
+		return true;
+	out->bits = out->prefix = 128;
+	if (inet_pton(AF_INET6, s, out->bytes) != 1)
+		return false;
+	if (memcmp(out->bytes, mapped, sizeof mapped) == 0) {
+		memmove(out->bytes, out->bytes + sizeof mapped, 4);
+		memset(out->bytes + 4, 0, sizeof mapped);
+		out->bits = out->prefix = 32;
+	}
+	return true;
+}
+
+bool net_network(const char *s, struct net *out)
+{
+	const char *slash = strchr(s, '/');
+	char address[MAX_ENTRY];
+	int64_t prefix;
+
+	if (slash == NULL)
+		return net_address(s, out);
+	if ((size_t)(slash - s) >= sizeof address)
+		return false;
+	memcpy(address, s, (size_t)(slash - s));
+	address[slash - s] = '\0';
+	/* A mapped address became an IPv4 one, and a prefix counted in IPv6 bits would mean something else. */
+	if (!net_address(address, out) || (out->bits == 32 && strchr(address, ':') != NULL) ||
+	    !text_int64(slash + 1, 0, out->bits, &prefix))
+		return false;
+	out->prefix = (int)prefix;
+	return true;
+}
+
+bool net_is_exact(const struct net *n)
+{
+	for (int bit = n->prefix; bit < n->bits; bit++)
+		if (n->bytes[bit / 8] & 0x80 >> bit % 8)
+			return false;
+	return true;
+}
+
+bool net_contains(const struct net *outer, const struct net *inner)
+{
+	size_t whole = (size_t)outer->prefix / 8;
+	int rest = outer->prefix % 8;
+
+	if (outer->bits != inner->bits || inner->prefix < outer->prefix)
+		return false;
+	return memcmp(outer->bytes, inner->bytes, whole) == 0 &&
+	       (rest == 0 || (outer->bytes[whole] ^ inner->bytes[whole]) >> (8 - rest) == 0);
+}
+
+bool net_list_contains(const char *list, const struct net *inner)
+{
+	while (*list != '\0') {
+		size_t len = strcspn(list, ", ");
+		char entry[MAX_ENTRY];
+		struct net outer;
+
+		if (len > 0 && len < sizeof entry) {
+			memcpy(entry, list, len);
+			entry[len] = '\0';
+			if (net_network(entry, &outer) && net_contains(&outer, inner))
+				return true;
+		}
+		list += len + strspn(list + len, ", ");
+	}
+	return false;
+}
+
+bool net_any_contains(const char *const *networks, const struct net *inner)
+{
+	struct net outer;
+
+	for (; *networks != NULL; networks++)
+		if (net_network(*networks, &outer) && net_contains(&outer, inner))
+			return true;
+	return false;
+}
