@@ -91,8 +91,9 @@ test('every operation succeeds as described', async () => {
   await ok(200, 'POST', '/v1/functions', { json: { name: 'flat', files: [{ name: 'index.ts', content: 'export default 5' }] } });
   await ok(200, 'DELETE', '/v1/functions/flat');
   await ok(200, 'DELETE', service.functions('/single'));
-  const token = await ok(201, 'POST', '/v1/access-tokens', { json: { name: 'ci', scopes: ['functions:read'], project: 'default', slugs: ['ci-*'], expires_in: 60 } });
+  const token = await ok(201, 'POST', '/v1/access-tokens', { json: { name: 'ci', scopes: ['functions:read'], project: 'default', slugs: ['ci-*'], networks: ['192.0.2.0/24'], expires_at: new Date(Date.now() + 60_000).toISOString() } });
   await ok(200, 'GET', '/v1/access-tokens');
+  await ok(200, 'POST', `/v1/access-tokens/${token.json.id}/rotate`);
   await ok(200, 'DELETE', `/v1/access-tokens/${token.json.id}`);
   const missing = operations().filter((o) => ![...covered()].some((c) => c.startsWith(`${o.method} ${o.path} 2`)));
   assert.deepEqual(missing.map((o) => `${o.method} ${o.path}`), [], 'operations of which no test of tests/integration/openapi.test.mjs has seen a success. HINT: add one above.');

@@ -1,7 +1,4 @@
-/*
- * The route table's own rules. With --routes it prints the table instead, one "METHOD path" a line, for
- * tests/security/matrix.test.mjs.
- */
+/* The route table's own rules. tests/security/matrix.test.mjs walks the same table with every kind of credential. */
 #include "api/api.h"
 #include "auth/scope.h"
 #include "core/text.h"
@@ -78,7 +75,7 @@ static void no_route_stands_twice(void **state)
 	}
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_route_names_its_scope),
@@ -86,10 +83,5 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_route_stands_twice),
 	};
 
-	if (argc == 2 && text_eq(argv[1], "--routes")) {
-		for (const struct route *r = api_routes; r->method != NULL; r++)
-			(void)printf("%s %s\n", r->method, r->path);
-		return 0;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
