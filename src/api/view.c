@@ -213,24 +213,12 @@ static json_t *scope_names(unsigned scopes)
 	return names;
 }
 
-/* NULL for NULL. */
-static json_t *strings(const char *const *list)
-{
-	json_t *array = list != NULL ? json_array() : NULL;
-
-	for (; list != NULL && *list != NULL; list++)
-		if (json_array_append_new(array, json_string(*list)) != 0) {
-			json_decref(array);
-			return NULL;
-		}
-	return array;
-}
-
 json_t *view_token(struct arena *a, const struct access_token *t)
 {
 	return json_pack("{s:s, s:s, s:o, s:s*, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:s*}", "id", t->id, "name", t->name,
-			 "scopes", scope_names(t->scopes), "project", t->project_ref, "slugs", strings(t->slugs),
-			 "networks", strings(t->networks), "created_by", t->created_by, "created_at",
+			 "scopes", scope_names(t->scopes), "project", t->project_ref, "slugs",
+			 t->slugs != NULL ? strings(t->slugs) : NULL, "networks",
+			 t->networks != NULL ? strings(t->networks) : NULL, "created_by", t->created_by, "created_at",
 			 view_time(a, t->created_at), "expires_at",
 			 t->expires_at != 0 ? view_time(a, t->expires_at) : NULL, "revoked_at",
 			 t->revoked_at != 0 ? view_time(a, t->revoked_at) : NULL, "last_used_at",

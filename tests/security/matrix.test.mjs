@@ -70,7 +70,7 @@ after(async () => stack?.stop());
 
 async function cell(method, path, { headers, address }) {
   const sent = ["POST", "PUT", "PATCH"].includes(method) ? { "content-type": "application/json" } : {};
-  const real = path.replace("{ref}", "default").replace("{slug}", "hello").replace(/\{\w+\}/g, () => randomUUID());
+  const real = path.replace("{ref}", "default").replace("{slug}", "hello").replace("{n}", "1").replace(/\{\w+\}/g, () => randomUUID());
   const answer = await stack.ask(method, real, { headers: { ...sent, ...headers }, address });
   let code;
   try {

@@ -1,6 +1,7 @@
 // What the security tests share, over tests/lib/service.mjs: one service with PostgreSQL, called with chosen credentials from
 // chosen addresses.
 import assert from 'node:assert/strict';
+import { request } from '../lib/fastcgi.mjs';
 import { ANON, jwt as sign, makeService, REF, SECRETS, SERVICE_ROLE, startPostgres } from '../lib/service.mjs';
 
 export { BINARY, temporaryFolder, until } from '../lib/service.mjs';
@@ -37,8 +38,9 @@ class Stack {
   }
 
   // No credential but those in headers; the caller's address is `address`.
-  ask(method, path, { headers = {}, address = '127.0.0.1', ...more } = {}) {
-    return this.service.ask(method, path, { headers: { authorization: null, ...headers }, params: { REMOTE_ADDR: address }, ...more });
+  ask(method, path, { headers = {}, address = '127.0.0.1', json, ...more } = {}) {
+    const sent = json === undefined ? { headers } : { headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(json) };
+    return request(this.service.socket, { method, path, params: { REMOTE_ADDR: address }, ...sent, ...more });
   }
 
   as(credential, method, path, json, { headers, ...more } = {}) {
