@@ -63,13 +63,18 @@ static bool send_parts(struct call *c, struct part *parts, size_t count, struct 
 	return true;
 }
 
-/* A file name within quotes (RFC 7578, 4.2, as browsers do it): '"' as %22. Paths have no control characters. */
-static const char *quoted(struct arena *a, const char *path)
+/*
+ * The parameter filename. Within quotes '"' is %22, as browsers write and read it (WHATWG); paths have no control
+ * characters. The CLI and the MCP server would take that %22 for the name's own, but they read filename* (RFC 8187)
+ * first, so such a name is given in both forms; others are spared a parameter that RFC 7578 forbids in forms.
+ */
+static const char *filename_parameter(struct arena *a, const char *path)
 {
+	const char *extended = strchr(path, '"') != NULL ? text_url_encode_path(a, path) : NULL;
 	char *out = arena_alloc(a, 3 * strlen(path) + 1);
 	size_t n = 0;
 
-	if (out == NULL)
+	if (out == NULL || (extended == NULL && strchr(path, '"') != NULL))
 		return NULL;
 	for (; *path != '\0'; path++) {
 		if (*path == '"') {
@@ -79,7 +84,8 @@ static const char *quoted(struct arena *a, const char *path)
 			out[n++] = *path;
 		}
 	}
-	return out;
+	return extended == NULL ? arena_printf(a, "filename=\"source/%s\"", out)
+				: arena_printf(a, "filename=\"source/%s\"; filename*=UTF-8''source/%s", out, extended);
 }
 
 static char *metadata_text(struct arena *a, const struct function *f)
@@ -119,17 +125,15 @@ static bool send_source(struct call *c, const struct function *f, struct err *e)
 				     "Content-Type: application/json\r\n\r\n%s",
 				     boundary, metadata);
 	for (size_t i = 0; i < files.count; i++) {
-		const char *name = quoted(a, files.items[i].path);
+		const char *filename = filename_parameter(a, files.items[i].path);
 
 		parts[i + 1].file = &files.items[i];
-		parts[i + 1].head =
-			name == NULL
-				? NULL
-				: arena_printf(
-					  a,
-					  "\r\n--%s\r\nContent-Disposition: form-data; name=\"file\"; "
-					  "filename=\"source/%s\"\r\nContent-Type: application/octet-stream\r\n\r\n",
-					  boundary, name);
+		parts[i + 1].head = filename == NULL
+					    ? NULL
+					    : arena_printf(a,
+							   "\r\n--%s\r\nContent-Disposition: form-data; name=\"file\"; "
+							   "%s\r\nContent-Type: application/octet-stream\r\n\r\n",
+							   boundary, filename);
 	}
 	parts[files.count + 1].head = arena_printf(a, "\r\n--%s--\r\n", boundary);
 	for (size_t i = 0; i < files.count + 2; i++)

@@ -134,6 +134,8 @@ static bool find_current(struct service *s, struct arena *a, const struct deploy
 		return err_set(e, ERR_PRECONDITION, NULL, "The function was changed since you read it");
 	if (!*found && req->expect == EXPECT_EXISTING)
 		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
+	/* A new function is no error, neither for the caller nor for the log. */
+	*e = (struct err)ERR_INIT;
 	return true;
 }
 
