@@ -90,7 +90,8 @@ bool versions_diff(struct call *c, struct err *e)
 	int64_t numbers[2];
 	json_t *array;
 
-	if (!query_version(c, "from", &numbers[0], e) || !query_version(c, "to", &numbers[1], e) ||
+	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &from, e) ||
+	    !query_version(c, "from", &numbers[0], e) || !query_version(c, "to", &numbers[1], e) ||
 	    !history_version(c->api->service, c->arena, c->project.ref, c->slug, (int)numbers[0], &from, e) ||
 	    !history_version(c->api->service, c->arena, c->project.ref, c->slug, (int)numbers[1], &to, e) ||
 	    !history_diff(c->api->service, c->arena, &from, &to, &list, e))
@@ -290,6 +291,13 @@ bool deployments_of_project(struct call *c, struct err *e)
 
 bool deployments_of_function(struct call *c, struct err *e)
 {
+	struct deployment_list any;
+	struct function f;
+
+	/* One whose every deployment failed has never served, and is just what somebody looks for here. */
+	if (!history_deployments(c->api->service, c->arena, c->project.ref, c->slug, NULL, 1, &any, e) ||
+	    (any.count == 0 && !function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e)))
+		return false;
 	return list_deployments(c, c->slug, e);
 }
 

@@ -89,6 +89,19 @@ test('every operation succeeds as described', async () => {
   }
   await ok(200, 'GET', '/v1/functions');
   await ok(200, 'POST', '/v1/functions', { json: { name: 'flat', files: [{ name: 'index.ts', content: 'export default 5' }] } });
+  const again = multipart({ entrypoint_path: 'index.ts' }, { 'index.ts': 'export default 6' });
+  await ok(201, 'POST', service.functions('/deploy?slug=hello'), { body: again.body, headers: { 'content-type': again.type } });
+  for (const rest of ['/versions', '/versions?limit=1', '/versions/1', '/versions/1/body', '/diff?from=1&to=2', '/traffic', '/deployments'])
+    await ok(200, 'GET', service.functions(`/hello${rest}`));
+  await ok(200, 'POST', service.functions('/hello/rollback'), { json: { message: 'back' } });
+  await ok(200, 'PUT', service.functions('/hello/traffic'), { json: { traffic: [{ version: 1, percent: 90 }, { version: 2, percent: 10 }], sticky: { by: 'header', name: 'x-user' } } });
+  const deployments = await ok(200, 'GET', `/v1/projects/${REF}/deployments?limit=2`);
+  await ok(200, 'GET', `/v1/projects/${REF}/deployments/${deployments.json.data[0].id}`);
+  const releases = await ok(200, 'GET', `/v1/projects/${REF}/releases?limit=2`);
+  await ok(200, 'GET', `/v1/projects/${REF}/releases/${releases.json.data[0].id}`);
+  await ok(200, 'POST', `/v1/projects/${REF}/releases/${releases.json.data[0].id}/rollback`);
+  await ok(200, 'DELETE', service.functions('/hello'));
+  await ok(200, 'POST', service.functions('/hello/restore'), { json: {} });
   await ok(200, 'DELETE', '/v1/functions/flat');
   await ok(200, 'DELETE', service.functions('/single'));
   const token = await ok(201, 'POST', '/v1/access-tokens', { json: { name: 'ci', scopes: ['functions:read'], project: 'default', slugs: ['ci-*'], networks: ['192.0.2.0/24'], expires_at: new Date(Date.now() + 60_000).toISOString() } });
