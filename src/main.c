@@ -15,6 +15,7 @@ static const struct {
 	{"serve", cmd_serve, "answer requests (FastCGI)"},
 	{"migrate", cmd_migrate, "bring the database's schema up to date"},
 	{"doctor", cmd_doctor, "check configuration, database, folder and runtime, and say how to mend them"},
+	{"secret", cmd_secret, "list, set and unset the secrets of functions; change the key that seals them"},
 	{"token", cmd_token, "create, list and revoke access tokens"},
 	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},
 };

@@ -24,7 +24,7 @@ function functionsFolder(): string {
   }
 }
 
-const state = new State(functionsFolder());
+const state = new State(functionsFolder(), env.FUNCTIONS_ADMIN_SECRETS_DIR || undefined);
 const verifier = new Verifier(env);
 const workers = new Workers(state, platformValues(env));
 const internal = new Internal(state, workers, env.FUNCTIONS_ADMIN_RUNTIME_TOKEN);

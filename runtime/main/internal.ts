@@ -24,7 +24,7 @@ export class Internal {
         return json(200, await EdgeRuntime.getRuntimeMetrics());
       case "GET /_internal/generation": {
         const { project, generation } = this.state.manifest();
-        return json(200, { project, generation });
+        return json(200, { project, generation, secrets_revision: this.state.secrets().revision });
       }
       case "POST /_internal/boot":
         return await this.#boot(request);

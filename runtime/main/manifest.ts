@@ -85,9 +85,10 @@ export class State {
   readonly #manifest: WatchedFile<Manifest>;
   readonly #secrets: WatchedFile<Secrets>;
 
-  constructor(readonly folder: string) {
+  /** The secrets may lie elsewhere, on a tmpfs, than the functions. */
+  constructor(readonly folder: string, secretsFolder = `${folder}/.functions-admin`) {
     this.#manifest = new WatchedFile(`${folder}/.functions-admin/manifest.json`, EMPTY, parseManifest);
-    this.#secrets = new WatchedFile(`${folder}/.functions-admin/secrets.json`, NO_SECRETS, parseSecrets);
+    this.#secrets = new WatchedFile(`${secretsFolder}/secrets.json`, NO_SECRETS, parseSecrets);
   }
 
   manifest(): Manifest {

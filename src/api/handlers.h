@@ -47,6 +47,13 @@ bool access_tokens_create(struct call *c, struct err *e);
 bool access_tokens_rotate(struct call *c, struct err *e);
 bool access_tokens_revoke(struct call *c, struct err *e);
 
+/* secrets.c: of the project, or with {slug} of one function */
+bool secrets_list(struct call *c, struct err *e);
+bool secrets_set(struct call *c, struct err *e);
+bool secrets_unset(struct call *c, struct err *e);
+bool secrets_revisions(struct call *c, struct err *e);
+bool secrets_rollback(struct call *c, struct err *e);
+
 /* ops.c */
 bool ops_health(struct call *c, struct err *e);
 bool ops_ready(struct call *c, struct err *e);

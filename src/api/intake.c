@@ -44,7 +44,11 @@ static bool wrong_type(const struct call *c, const char *wanted, struct err *e)
 
 bool intake_json(struct call *c, json_t **out, struct err *e)
 {
-	size_t max = (size_t)c->api->cfg->max_json_bytes;
+	return intake_json_upto(c, (size_t)c->api->cfg->max_json_bytes, out, e);
+}
+
+bool intake_json_upto(struct call *c, size_t max, json_t **out, struct err *e)
+{
 	size_t len;
 	char *text;
 

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #define FUNCTIONS "/v1/projects/{ref}/functions"
+#define SECRETS "/v1/projects/{ref}/secrets"
 
 const struct route api_routes[] = {
 	{"GET", "/healthz", SCOPE_NONE, ROUTE_PUBLIC, ops_health},
@@ -44,6 +45,15 @@ const struct route api_routes[] = {
 	{"GET", "/v1/projects/{ref}/releases", SCOPE_FUNCTIONS_READ, 0, releases_list},
 	{"GET", "/v1/projects/{ref}/releases/{n}", SCOPE_FUNCTIONS_READ, 0, releases_get},
 	{"POST", "/v1/projects/{ref}/releases/{n}/rollback", SCOPE_FUNCTIONS_WRITE, 0, releases_rollback},
+
+	{"GET", SECRETS, SCOPE_SECRETS_READ, 0, secrets_list},
+	{"POST", SECRETS, SCOPE_SECRETS_WRITE, 0, secrets_set},
+	{"DELETE", SECRETS, SCOPE_SECRETS_WRITE, 0, secrets_unset},
+	{"GET", SECRETS "/revisions", SCOPE_SECRETS_READ, 0, secrets_revisions},
+	{"POST", SECRETS "/rollback", SCOPE_SECRETS_WRITE, 0, secrets_rollback},
+	{"GET", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_READ, 0, secrets_list},
+	{"POST", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_WRITE, 0, secrets_set},
+	{"DELETE", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_WRITE, 0, secrets_unset},
 
 	{"GET", "/v1/functions", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_list},
 	{"POST", "/v1/functions", SCOPE_FUNCTIONS_WRITE, ROUTE_FLAT, flat_deploy},

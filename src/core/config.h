@@ -60,6 +60,13 @@ struct config {
 	char *secret_key;
 	char *master_key; /* 64 hexadecimal digits */
 
+	/* Secrets of functions */
+	char *secrets_key; /* 64 hexadecimal digits */
+	char *secrets_key_command;
+	char *secrets_previous_keys;
+	char *secrets_dir;
+	int64_t secrets_kept_revisions;
+
 	/* The runtime */
 	char *runtime_url;
 	char *runtime_token;

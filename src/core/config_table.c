@@ -310,6 +310,23 @@ const struct option config_options[] = {
 	 "Key that hashes access tokens and seals secrets: 64 hexadecimal digits. Keep a copy; without it neither can be used.",
 	 "Make one with: openssl rand -hex 32"},
 
+	/* Secrets of functions */
+	{"secrets_key", OPTION_TEXT, OPTION_SECRET, AT(secrets_key), NULL, NULL, 0, 0, check_master_key,
+	 "Key that seals the secrets of functions, where it shall not be the master key: 64 hexadecimal digits.",
+	 "Make one with: openssl rand -hex 32"},
+	{"secrets_key_command", OPTION_TEXT, 0, AT(secrets_key_command), NULL, NULL, 0, 0, NULL,
+	 "Command that prints secrets_key, run by a shell at the start: the client of a key management service.",
+	 NULL},
+	{"secrets_previous_keys", OPTION_TEXT, OPTION_SECRET, AT(secrets_previous_keys), NULL, NULL, 0, 0, NULL,
+	 "Keys that sealed older secrets, separated by commas; needed until secret rotate-key has run.",
+	 NULL},
+	{"secrets_dir", OPTION_TEXT, 0, AT(secrets_dir), NULL, NULL, 0, 0, check_path,
+	 "Folder for secrets.json, a tmpfs for example, where it shall not lie in the functions folder.",
+	 "Write a path that begins with a slash; the runtime finds it by FUNCTIONS_ADMIN_SECRETS_DIR."},
+	{"secrets_kept_revisions", OPTION_INT, 0, AT(secrets_kept_revisions), "50", NULL, 1, 10000, NULL,
+	 "Revisions of the secrets that can be rolled back to; older values are deleted.",
+	 NULL},
+
 	/* The runtime */
 	{"runtime_url", OPTION_URL, 0, AT(runtime_url), NULL, NULL, 0, 0, check_url,
 	 "The edge runtime with this project's main service; unset where the stock one runs.",

@@ -18,6 +18,7 @@ struct project {
 	const char *settings; /* JSON object */
 	int64_t generation;
 	int64_t revision;
+	int64_t secrets_revision; /* the set of secrets that functions get */
 	int64_t created_at;
 };
 
@@ -190,6 +191,34 @@ struct activation {
 	int boot_ms;
 	int64_t staged_at;
 	int64_t booted_at;
+};
+
+/* One secret, sealed; what its members mean besides depends on the call. */
+struct secret {
+	int64_t id;
+	const char *project_ref;
+	const char *function_id; /* NULL: the project's */
+	const char *slug;        /* of that function */
+	const char *name;
+	const void *sealed;
+	size_t sealed_len;
+	uint8_t key_id[4]; /* of the key that sealed it */
+	int64_t updated_at;
+};
+
+struct secret_list {
+	struct secret *items;
+	size_t count;
+};
+
+/* One change of a project's secrets, by which the set got this number. */
+struct secret_revision {
+	int64_t number;
+	const char *source; /* set, unset, rollback */
+	int64_t restored;   /* of a rollback: whose set is in force again; 0 for none */
+	int64_t changed;    /* how many values */
+	const char *created_by;
+	int64_t created_at;
 };
 
 /* What one call changes, as a unit. */

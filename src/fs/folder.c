@@ -234,33 +234,54 @@ static void temporary_name(char out[TEMPORARY_SIZE], const char *what)
 	(void)snprintf(out, TEMPORARY_SIZE, "%s-%s", what, random);
 }
 
-/* Temporary, fsync, rename: `path` below `at` has the old content or the new one, never a part. */
-static bool put_file(struct folder *f, int at, const char *path, const void *data, size_t len, mode_t mode,
-		     struct err *e)
+/* Temporary, fsync, rename: `path` below `at` has the old content or the new one, never a part. staging: a directory of
+ * the same filesystem. */
+static bool put_file(int staging, int at, const char *path, const void *data, size_t len, mode_t mode, struct err *e)
 {
 	char temporary[TEMPORARY_SIZE];
 	bool ok;
 	int fd;
 
 	temporary_name(temporary, "put");
-	fd = openat(f->staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	fd = openat(staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return err_errno(e, errno, "Writing %s", path);
 	ok = write_all(fd, data, len) && fsync(fd) == 0;
 	if (close(fd) != 0)
 		ok = false;
-	if (ok && renameat(f->staging, temporary, at, path) == 0)
+	if (ok && renameat(staging, temporary, at, path) == 0)
 		return true;
 	(void)err_errno(e, errno, "Writing %s", path);
-	(void)unlinkat(f->staging, temporary, 0);
+	(void)unlinkat(staging, temporary, 0);
 	return false;
 }
 
 bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
 {
-	if (!put_file(f, f->private, name, data, len, mode, e))
+	if (!put_file(f->staging, f->private, name, data, len, mode, e))
 		return false;
 	return fsync(f->private) == 0 ? true : err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
+}
+
+bool folder_put_outside(const char *dir, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok;
+
+	if (at < 0)
+		return err_errno(e, errno, "Writing %s/%s", dir, name);
+	ok = put_file(at, at, name, data, len, mode, e);
+	if (ok && fsync(at) != 0)
+		ok = err_errno(e, errno, "Writing %s/%s", dir, name);
+	(void)close(at);
+	return ok;
+}
+
+bool folder_has(const struct folder *f, const char *name)
+{
+	struct stat st;
+
+	return fstatat(f->private, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
 /* Stubs and releases */
@@ -361,7 +382,7 @@ static bool put_stub_file(struct folder *f, const char *slug, const char *name, 
 	(void)snprintf(path, sizeof path, "%s/%s", slug, name);
 	if (read_small(f->root, path, current, sizeof current) >= 0 && text_eq(current, text))
 		return true;
-	return put_file(f, f->root, path, text, strlen(text), f->mode & 0666, e);
+	return put_file(f->staging, f->root, path, text, strlen(text), f->mode & 0666, e);
 }
 
 static bool put_stub_link(struct folder *f, const char *slug, const char *release, struct err *e)
@@ -392,7 +413,7 @@ static bool make_stub(struct folder *f, const char *slug, const char *index, str
 	(void)snprintf(file, sizeof file, "%s/index.ts", directory);
 	if (mkdirat(f->staging, directory, f->mode) != 0)
 		return err_errno(e, errno, "Making the directory of %s", slug);
-	if (put_file(f, f->staging, file, index, strlen(index), f->mode & 0666, e) &&
+	if (put_file(f->staging, f->staging, file, index, strlen(index), f->mode & 0666, e) &&
 	    renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0)
 		return true;
 	if (e->kind == ERR_NONE)

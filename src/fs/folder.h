@@ -72,6 +72,13 @@ MUST_CHECK bool folder_sync(struct folder *f, struct err *e);
 MUST_CHECK bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode,
 			   struct err *e);
 
+/* The same for a file in another directory, on any filesystem (a tmpfs). */
+MUST_CHECK bool folder_put_outside(const char *dir, const char *name, const void *data, size_t len, mode_t mode,
+				   struct err *e);
+
+/* Is .functions-admin/<name> there, as a file? */
+bool folder_has(const struct folder *f, const char *name);
+
 /* The content of .functions-admin/<name>, NUL-terminated; NULL where it is not there or over max bytes. */
 char *folder_get(const struct folder *f, struct arena *a, const char *name, size_t max, size_t *len);
 

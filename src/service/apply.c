@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "fs/release.h"
+#include "service/secret.h"
 #include "store/blob.h"
 #include "store/deployment.h"
 #include "store/function.h"
@@ -336,6 +337,9 @@ static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, str
 
 	if (!read_state(s, c, a, &generation, &list, &splits, e))
 		return false;
+	/* Secrets first: a version that is pinned to a revision must find it from its first call on. */
+	if (!secret_deliver(s, c, a, e))
+		return false;
 	next = new_applied(generation, &list);
 	if (next == NULL)
 		return err_no_memory(e);
@@ -360,6 +364,22 @@ bool apply_generation(struct service *s, int64_t generation, struct err *e)
 	ok = s->applied != NULL && s->applied->generation >= generation;
 	if (!ok)
 		ok = pg_acquire(s->pool, &c, e) && apply_now(s, c, a, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	pg_release(c);
+	arena_free(a);
+	return ok;
+}
+
+bool apply_secrets(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	if (a == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_lock(&s->apply_lock);
+	ok = pg_acquire(s->pool, &c, e) && secret_deliver(s, c, a, e);
 	(void)pthread_mutex_unlock(&s->apply_lock);
 	pg_release(c);
 	arena_free(a);
@@ -399,6 +419,8 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
 	applied_free(s->applied);
 	s->applied = NULL;
+	secret_file_free(s->secret_file);
+	s->secret_file = NULL;
 	return apply_now(s, c, a, e) && folder_each_stub(s->folder, remove_leftover, &stubs, e) &&
 	       folder_each_released(s->folder, remove_leftover, &releases, e);
 }
@@ -428,7 +450,8 @@ bool apply_sweep(struct service *s, struct err *e)
 
 	ok = ok && pg_acquire(s->pool, &c, e) && project_find(c, a, s->cfg->project_ref, &project, e);
 	pg_release(c);
-	ok = ok && apply_generation(s, project.generation, e);
+	/* Another process may have changed the secrets, or somebody removed their file. */
+	ok = ok && apply_generation(s, project.generation, e) && apply_secrets(s, e);
 	arena_free(a);
 	return ok;
 }

@@ -27,6 +27,9 @@ MUST_CHECK bool apply_reconcile(struct service *s, struct err *e);
  */
 MUST_CHECK bool apply_sweep(struct service *s, struct err *e);
 
+/* The file of secrets shows the database's current revision, and those that versions are pinned to. */
+MUST_CHECK bool apply_secrets(struct service *s, struct err *e);
+
 /* Makes sure that the release of f->version is on disk, building it from the database if need be. */
 MUST_CHECK bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
 				     struct err *e);

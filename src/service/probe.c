@@ -201,19 +201,30 @@ bool probe_boot(struct probe *p, const char *slug, const json_t *version, const 
 	return ok;
 }
 
-bool probe_generation(struct probe *p, char project[21], int64_t *generation, struct err *e)
+/* What the main service says that it serves. */
+struct served {
+	char project[21];
+	int64_t generation;
+	int64_t secrets_revision;
+};
+
+static bool ask_served(struct probe *p, struct served *out, struct err *e)
 {
 	json_t *answer = ask(p, "/_internal/generation", NULL, p->timeout_ms, e);
 	const char *ref = NULL;
-	json_int_t number = 0;
+	json_int_t generation = 0;
+	json_int_t secrets = -1;
 	bool ok;
 
 	if (answer == NULL)
 		return false;
-	ok = json_unpack(answer, "{s:s, s:I}", "project", &ref, "generation", &number) == 0 && strlen(ref) <= 20;
+	ok = json_unpack(answer, "{s:s, s:I, s?I}", "project", &ref, "generation", &generation, "secrets_revision",
+			 &secrets) == 0 &&
+	     strlen(ref) < sizeof out->project;
 	if (ok) {
-		memcpy(project, ref, strlen(ref) + 1);
-		*generation = number;
+		memcpy(out->project, ref, strlen(ref) + 1);
+		out->generation = generation;
+		out->secrets_revision = secrets;
 	} else {
 		(void)unreachable(e, "has no manifest of this project");
 	}
@@ -262,6 +273,17 @@ bool probe_call(struct probe *p, const char *method, const char *path, const cha
 	return code == CURLE_OK ? true : unreachable(e, "gave no answer");
 }
 
+bool probe_generation(struct probe *p, char project[21], int64_t *generation, struct err *e)
+{
+	struct served served;
+
+	if (!ask_served(p, &served, e))
+		return false;
+	memcpy(project, served.project, sizeof served.project);
+	*generation = served.generation;
+	return true;
+}
+
 static int64_t monotonic_ms(void)
 {
 	struct timespec ts;
@@ -270,25 +292,36 @@ static int64_t monotonic_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-bool probe_wait_generation(struct probe *p, const char *project_ref, int64_t generation, struct err *e)
+/* Waits for both numbers. `late`: what the error says. */
+static bool wait_for(struct probe *p, const char *project_ref, int64_t generation, int64_t secrets, const char *late,
+		     struct err *e)
 {
 	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
 	int64_t deadline = monotonic_ms() + p->timeout_ms;
-	int64_t served = 0;
-	char project[21];
+	struct served served;
 
 	for (;;) {
-		if (!probe_generation(p, project, &served, e))
+		if (!ask_served(p, &served, e))
 			return false;
-		if (!text_eq(project, project_ref)) {
+		if (!text_eq(served.project, project_ref)) {
 			(void)err_set(e, ERR_UNAVAILABLE, "runtime_project",
-				      "The edge runtime serves another project (%s)", project);
+				      "The edge runtime serves another project (%s)", served.project);
 			return err_hint(e, "runtime_url and functions_dir must belong together.");
 		}
-		if (served >= generation)
+		if (served.generation >= generation && served.secrets_revision >= secrets)
 			return true;
 		if (monotonic_ms() >= deadline)
-			return unreachable(e, "still serves the previous generation");
+			return unreachable(e, late);
 		(void)nanosleep(&pause, NULL);
 	}
+}
+
+bool probe_wait_generation(struct probe *p, const char *project_ref, int64_t generation, struct err *e)
+{
+	return wait_for(p, project_ref, generation, -1, "still serves the previous generation", e);
+}
+
+bool probe_wait_secrets(struct probe *p, const char *project_ref, int64_t revision, struct err *e)
+{
+	return wait_for(p, project_ref, 0, revision, "still uses earlier secrets", e);
 }

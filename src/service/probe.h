@@ -37,6 +37,9 @@ MUST_CHECK bool probe_wait_generation(struct probe *p, const char *project_ref, 
 MUST_CHECK bool probe_call(struct probe *p, const char *method, const char *path, const char *bearer,
 			   int64_t timeout_ms, long *status, struct err *e);
 
+/* As above, for the revision of the secrets. */
+MUST_CHECK bool probe_wait_secrets(struct probe *p, const char *project_ref, int64_t revision, struct err *e);
+
 /* One question, for doctor and readiness. */
 MUST_CHECK bool probe_generation(struct probe *p, char project[21], int64_t *generation, struct err *e);
 

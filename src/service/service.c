@@ -2,7 +2,9 @@
 
 #include "core/crypto.h"
 #include "service/apply.h"
+#include "service/keyring.h"
 #include "service/probe.h"
+#include "service/secret.h"
 
 #include <curl/curl.h>
 #include <git2.h>
@@ -27,6 +29,7 @@ bool service_open(struct service **out, const struct config *cfg, int connection
 	if (s == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_init(&s->apply_lock, NULL);
+	(void)pthread_mutex_init(&s->keyring_lock, NULL);
 	s->cfg = cfg;
 	if (!pg_pool_new(&s->pool, cfg, connections, e)) {
 		service_close(s);
@@ -78,14 +81,29 @@ bool service_open_folder(struct service *s, struct err *e)
 	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && open_probe(s, e);
 }
 
+const struct keyring *service_keyring(struct service *s, struct err *e)
+{
+	const struct keyring *found;
+
+	(void)pthread_mutex_lock(&s->keyring_lock);
+	if (s->keyring == NULL && !keyring_new(&s->keyring, s->cfg, e))
+		s->keyring = NULL;
+	found = s->keyring;
+	(void)pthread_mutex_unlock(&s->keyring_lock);
+	return found;
+}
+
 void service_close(struct service *s)
 {
 	if (s == NULL)
 		return;
 	applied_free(s->applied);
+	secret_file_free(s->secret_file);
+	keyring_free(s->keyring);
 	probe_free(s->probe);
 	folder_close(s->folder);
 	pg_pool_free(s->pool);
 	(void)pthread_mutex_destroy(&s->apply_lock);
+	(void)pthread_mutex_destroy(&s->keyring_lock);
 	free(s);
 }

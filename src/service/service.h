@@ -15,8 +15,10 @@
 
 #include <pthread.h>
 
-struct probe;
 struct applied;
+struct keyring;
+struct probe;
+struct secret_file;
 
 struct service {
 	const struct config *cfg;
@@ -24,7 +26,10 @@ struct service {
 	struct folder *folder; /* NULL: this process deploys nowhere (commands) */
 	struct probe *probe;   /* NULL: no runtime is configured */
 	pthread_mutex_t apply_lock;
-	struct applied *applied; /* what the folder shows; guarded by apply_lock */
+	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
+	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
+	pthread_mutex_t keyring_lock;
+	struct keyring *keyring; /* made when it is first needed: most commands need no key; service_keyring() */
 };
 
 /* The database only, for commands. connections: the size of the pool. */
@@ -32,6 +37,9 @@ MUST_CHECK bool service_open(struct service **out, const struct config *cfg, int
 
 /* The functions folder and the runtime as well. */
 MUST_CHECK bool service_open_folder(struct service *s, struct err *e);
+
+/* The keys of secrets. NULL with the error set where they are not configured. */
+const struct keyring *service_keyring(struct service *s, struct err *e);
 
 void service_close(struct service *s);
 

@@ -2,7 +2,7 @@
 
 #define COLUMNS                                                                                                        \
 	"ref, id::text, name, is_default, generation, revision, settings::text, (extract(epoch FROM created_at) * "    \
-	"1000)::int8"
+	"1000)::int8, secrets_revision"
 
 static const struct pg_stmt select_one = {
 	"project_one",
@@ -30,6 +30,7 @@ static void read_row(const struct pg_result *r, int row, struct project *p)
 	p->revision = pg_get_int(r, row, 5);
 	p->settings = pg_get_text(r, row, 6);
 	p->created_at = pg_get_int(r, row, 7);
+	p->secrets_revision = pg_get_int(r, row, 8);
 }
 
 bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)

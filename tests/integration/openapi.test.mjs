@@ -87,6 +87,13 @@ test('every operation succeeds as described', async () => {
     await ok(200, 'GET', service.functions(`/${slug}/body`));
     await ok(200, 'GET', `/v1/functions/${slug}`);
   }
+  for (const target of [`/v1/projects/${REF}/secrets`, service.functions('/hello/secrets')]) {
+    await ok(201, 'POST', target, { json: [{ name: 'A', value: 'a' }, { name: 'B', value: '' }] });
+    await ok(200, 'GET', target);
+    await ok(200, 'DELETE', target, { json: ['A', 'NOT_SET'] });
+  }
+  await ok(201, 'POST', `/v1/projects/${REF}/secrets/rollback`, { json: { revision: 1 } });
+  await ok(200, 'GET', `/v1/projects/${REF}/secrets/revisions`);
   await ok(200, 'GET', '/v1/functions');
   await ok(200, 'POST', '/v1/functions', { json: { name: 'flat', files: [{ name: 'index.ts', content: 'export default 5' }] } });
   const again = multipart({ entrypoint_path: 'index.ts' }, { 'index.ts': 'export default 6' });

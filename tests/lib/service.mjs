@@ -260,6 +260,7 @@ export function multipart(metadata, files, { boundary = `b${randomBytes(8).toStr
 export async function startRuntime(functionsDir, { token = SECRETS.runtime_token } = {}) {
   const held = new Map();
   const manifest = () => JSON.parse(fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8'));
+  const secretsRevision = () => { try { return JSON.parse(fs.readFileSync(path.join(functionsDir, '.functions-admin/secrets.json'), 'utf8')).revision; } catch { return 0; } };
   const source = (version) => fs.readFileSync(path.join(functionsDir, version.path, version.kind === 'eszip' ? 'bundle.eszip' : version.entrypoint), 'utf8');
   const server = http.createServer(async (req, res) => {
     const answer = (status, value) => { res.writeHead(status, { 'content-type': 'application/json' }); res.end(JSON.stringify(value)); };
@@ -274,7 +275,7 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
         return res.end(source(entry.versions[0]));
       }
       if (req.headers['x-functions-admin-token'] !== token) return answer(403, {});
-      if (url.pathname === '/_internal/generation') { const m = manifest(); return answer(200, { project: m.project, generation: m.generation }); }
+      if (url.pathname === '/_internal/generation') { const m = manifest(); return answer(200, { project: m.project, generation: m.generation, secrets_revision: self.secretsRevision ?? secretsRevision() }); }
       if (url.pathname === '/_internal/boot') {
         const { slug, version } = JSON.parse(Buffer.concat(chunks));
         const hold = held.get(slug);
@@ -288,8 +289,10 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${server.address().port}`;
-  return {
+  const self = {
     url,
+    /** What it says to use, where that shall not be what the file says. */
+    secretsRevision: undefined,
     call: (slug) => fetch(`${url}/${slug}`),
     hold(slug) {
       let reached, release;
@@ -299,6 +302,7 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
     },
     stop: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }),
   };
+  return self;
 }
 
 // ---- nginx
