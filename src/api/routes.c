@@ -1,4 +1,5 @@
 #include "api/handlers.h"
+#include "api/once.h"
 #include "auth/scope.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -266,7 +267,7 @@ void api_handle(struct api *api, struct request *req, struct response *resp)
 	log_context(req->id, "-");
 	r = find_route(req, resp, &cap, &e);
 	if (r == NULL || (!(r->flags & ROUTE_PUBLIC) && !authenticate(&c, r, &e)) || !bind_path(&c, r, &cap, &e) ||
-	    !r->handler(&c, &e)) {
+	    !once_handle(&c, r, &e)) {
 		response_error(resp, &e, req->id);
 		if (r != NULL && r->flags & ROUTE_FLAT)
 			add_flat_error(resp, &e, req->id);

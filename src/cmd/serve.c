@@ -86,8 +86,8 @@ static bool start(struct running *r, struct err *e)
 					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
 	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
-	/* Every worker may hold one connection, the sweep another. */
-	if (!service_open(&r->service, r->cfg, (int)r->cfg->workers + 2, e) ||
+	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), the sweep another. */
+	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 2, e) ||
 	    !auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
 	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e))
 		return false;

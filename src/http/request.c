@@ -213,6 +213,8 @@ bool request_read(struct request *r, void *out, size_t len, size_t *n, struct er
 			       "The request's body ended after %lld bytes, before it was complete",
 			       (long long)r->body_read);
 	r->body_read += got;
+	if (r->observer.see != NULL && got > 0)
+		r->observer.see(r->observer.ctx, out, (size_t)got);
 	*n = (size_t)got;
 	return true;
 }

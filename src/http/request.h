@@ -29,17 +29,24 @@ struct query_pair {
 	const char *value;
 };
 
+/* Sees the body's bytes as they are read. */
+struct request_observer {
+	void (*see)(void *ctx, const void *data, size_t len);
+	void *ctx;
+};
+
 struct request {
 	struct arena *arena;
 	struct request_source source;
 	const char *method;
 	const char *path; /* raw, as sent, without query and without the configured base path; starts with '/' */
-	const char *content_type; /* "" where absent */
-	int64_t content_length;   /* -1 where absent */
-	int64_t body_read;        /* bytes handed out so far */
-	char id[64];              /* X-Request-Id: the gateway's if it is well-formed, else a new one */
-	const char *address;      /* REMOTE_ADDR, or what a trusted proxy says (request_trust_proxies) */
-	struct query_pair *query; /* decoded */
+	const char *content_type;         /* "" where absent */
+	int64_t content_length;           /* -1 where absent */
+	int64_t body_read;                /* bytes handed out so far */
+	struct request_observer observer; /* see NULL: nobody watches */
+	char id[64];                      /* X-Request-Id: the gateway's if it is well-formed, else a new one */
+	const char *address;              /* REMOTE_ADDR, or what a trusted proxy says (request_trust_proxies) */
+	struct query_pair *query;         /* decoded */
 	size_t query_count;
 };
 
