@@ -2,167 +2,38 @@
 
 #include "core/log.h"
 #include "core/text.h"
+#include "http/connections.h"
+#include "http/listen.h"
 
 #include <errno.h>
 #include <fcgiapp.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
-#define SYSTEMD_FIRST_FD 3
+/* How long a worker waits for a peer that is in the middle of something. nginx has the whole request before it
+ * connects, so these are for peers that are not well. */
+#define HEAD_MS 10000
+#define BODY_MS 120000
+#define SEND_MS 60000
+
+/* What of a refused upload is still read, so that the connection can be kept. */
+#define MAX_DRAIN (256 * 1024)
 
 struct worker {
 	struct fcgi_server *server;
 	pthread_t thread;
-	int epoll;
 };
 
 struct fcgi_server {
 	struct fcgi_options options;
 	int socket;
-	int stop; /* eventfd: readable once the workers are to end */
 	char *unix_path;
+	struct connections *connections;
 	int started;
 	struct worker workers[];
 };
-
-/* The socket */
-
-static bool is_somebody_listening(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool answered = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
-
-	if (fd >= 0)
-		(void)close(fd);
-	return answered;
-}
-
-static int open_unix(const char *path, unsigned mode, struct err *e)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd;
-
-	if (strlen(path) >= sizeof address.sun_path) {
-		(void)err_set(e, ERR_CONFIG, NULL, "listen: the socket's path is longer than %zu bytes",
-			      sizeof address.sun_path - 1);
-		(void)err_hint(e, "Choose a shorter one, such as unix:/run/functions-admin/functions-admin.sock.");
-		return -1;
-	}
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (is_somebody_listening(&address)) {
-		(void)err_set(e, ERR_CONFLICT, NULL, "listen: another process listens on %s", path);
-		(void)err_hint(e, "Stop it, or choose another socket.");
-		return -1;
-	}
-	(void)unlink(path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* The mode is set before anybody can connect: a socket without listen() refuses. */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(path, (mode_t)mode) != 0 ||
-	    listen(fd, BACKLOG) != 0) {
-		(void)err_errno(e, errno, "listen: %s", path);
-		(void)err_hint(
-			e, "Its directory must be there and be writable for the user that functions-admin runs as.");
-		if (fd >= 0)
-			(void)close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int open_tcp(const char *listen_on, struct err *e)
-{
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	const char *colon = strrchr(listen_on, ':');
-	struct addrinfo *found = NULL;
-	char host[256];
-	size_t len = (size_t)(colon - listen_on);
-	const int on = 1;
-	int fd = -1;
-	int failed;
-
-	/* "[::1]:9001" is the IPv6 address ::1. */
-	if (len >= 2 && listen_on[0] == '[' && listen_on[len - 1] == ']') {
-		listen_on++;
-		len -= 2;
-	}
-	(void)snprintf(host, sizeof host, "%.*s", (int)len, listen_on);
-	failed = getaddrinfo(host[0] != '\0' ? host : NULL, colon + 1, &hints, &found);
-	if (failed != 0) {
-		(void)err_set(e, ERR_CONFIG, NULL, "listen: %s: %s", host, gai_strerror(failed));
-		return -1;
-	}
-	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-		(void)err_errno(e, errno, "listen: %s:%s", host, colon + 1);
-		(void)err_hint(e, "Is another process using this port?");
-		if (fd >= 0)
-			(void)close(fd);
-		fd = -1;
-	}
-	freeaddrinfo(found);
-	return fd;
-}
-
-/* The number of a descriptor that was inherited as a listening socket; -1 with the error set. */
-static int inherited(int64_t fd, struct err *e)
-{
-	int listening = 0;
-	socklen_t len = sizeof listening;
-
-	if (getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening) {
-		(void)err_set(e, ERR_CONFIG, NULL, "listen: descriptor %lld is no listening socket", (long long)fd);
-		(void)err_hint(e,
-			       "fd:N is for a socket that the parent process opened, such as systemd or spawn-fcgi.");
-		return -1;
-	}
-	(void)fcntl((int)fd, F_SETFD, FD_CLOEXEC);
-	return (int)fd;
-}
-
-/* systemd's socket activation, sd_listen_fds(3): LISTEN_PID is ours and LISTEN_FDS says how many. */
-static bool is_activated(void)
-{
-	const char *pid = getenv("LISTEN_PID");
-	const char *fds = getenv("LISTEN_FDS");
-	int64_t number;
-
-	return pid != NULL && fds != NULL && text_int64(pid, 1, INT32_MAX, &number) && number == getpid() &&
-	       text_int64(fds, 1, 1, &number);
-}
-
-static bool open_socket(struct fcgi_server *s, struct err *e)
-{
-	const char *on = s->options.listen;
-	int64_t number;
-
-	if (is_activated()) {
-		s->socket = inherited(SYSTEMD_FIRST_FD, e);
-	} else if (text_starts(on, "fd:") && text_int64(on + 3, 0, INT32_MAX, &number)) {
-		s->socket = inherited(number, e);
-	} else if (text_starts(on, "unix:")) {
-		s->socket = open_unix(on + 5, s->options.mode, e);
-		if (s->socket >= 0)
-			s->unix_path = strdup(on + 5);
-	} else {
-		s->socket = open_tcp(on, e);
-	}
-	if (s->socket < 0)
-		return false;
-	/* Workers wait in epoll, where a stop reaches them; accept() itself must never wait. */
-	return fcntl(s->socket, F_SETFL, O_NONBLOCK) == 0 ? true : err_errno(e, errno, "listen");
-}
 
 bool fcgi_open(struct fcgi_server **out, const struct fcgi_options *options, struct err *e)
 {
@@ -171,14 +42,9 @@ bool fcgi_open(struct fcgi_server **out, const struct fcgi_options *options, str
 	if (s == NULL)
 		return err_no_memory(e);
 	s->options = *options;
-	s->socket = -1;
-	s->stop = eventfd(0, EFD_CLOEXEC);
-	if (s->stop < 0 || FCGX_Init() != 0) {
-		(void)err_errno(e, errno, "starting FastCGI");
-		fcgi_free(s);
-		return false;
-	}
-	if (!open_socket(s, e)) {
+	s->socket = FCGX_Init() == 0 ? listen_open(options->listen, options->mode, &s->unix_path, e)
+				     : (err_no_memory(e), -1);
+	if (s->socket < 0 || !connections_new(&s->connections, s->socket, e)) {
 		fcgi_free(s);
 		return false;
 	}
@@ -188,41 +54,63 @@ bool fcgi_open(struct fcgi_server **out, const struct fcgi_options *options, str
 
 /* One request */
 
+/*
+ * libfcgi reads and writes the records of one request at a time. The connection is ours: it is put into the request
+ * before FCGX_Accept_r(), which is what the library itself does with a kept connection, and taken out again after
+ * FCGX_Finish_r() (docs/decisions/0004).
+ */
+struct exchange {
+	FCGX_Request fcgi;
+	struct connection *connection;
+};
+
 static const char *param(void *ctx, const char *name)
 {
-	const FCGX_Request *r = ctx;
+	const struct exchange *x = ctx;
 
-	return FCGX_GetParam(name, r->envp);
+	return FCGX_GetParam(name, x->fcgi.envp);
+}
+
+static int read_input(struct exchange *x, void *out, int len)
+{
+	int n;
+
+	connection_deadline(x->connection, BODY_MS);
+	n = FCGX_GetStr(out, len, x->fcgi.in);
+	connection_deadline(x->connection, 0);
+	return n;
 }
 
 static ssize_t read_body(void *ctx, void *out, size_t len)
 {
-	FCGX_Request *r = ctx;
-	int n = FCGX_GetStr(out, len > INT32_MAX ? INT32_MAX : (int)len, r->in);
+	struct exchange *x = ctx;
+	int n = read_input(x, out, len > INT32_MAX ? INT32_MAX : (int)len);
 
-	return n == 0 && FCGX_GetError(r->in) != 0 ? -1 : n;
+	return n == 0 && FCGX_GetError(x->fcgi.in) != 0 ? -1 : n;
 }
 
 static bool write_out(void *ctx, const void *data, size_t len)
 {
-	FCGX_Request *r = ctx;
+	struct exchange *x = ctx;
 	const char *p = data;
+	bool ok = true;
 
-	while (len > 0) {
+	connection_deadline(x->connection, SEND_MS);
+	while (ok && len > 0) {
 		int piece = len > INT32_MAX ? INT32_MAX : (int)len;
 
-		if (FCGX_PutStr(p, piece, r->out) != piece)
-			return false;
+		ok = FCGX_PutStr(p, piece, x->fcgi.out) == piece;
 		p += piece;
 		len -= (size_t)piece;
 	}
-	return true;
+	connection_deadline(x->connection, 0);
+	return ok;
 }
 
-static void serve_request(struct fcgi_server *s, FCGX_Request *r, struct arena *a)
+static void answer(struct fcgi_server *s, struct exchange *x, struct arena *a)
 {
-	const struct request_source source = {.param = param, .read = read_body, .ctx = r};
-	const struct response_writer writer = {.write = write_out, .ctx = r};
+	const struct request_source source = {.param = param, .read = read_body, .ctx = x};
+	const struct response_writer writer = {.write = write_out, .ctx = x};
 	struct err e = ERR_INIT;
 	struct response resp;
 	struct request req;
@@ -237,19 +125,52 @@ static void serve_request(struct fcgi_server *s, FCGX_Request *r, struct arena *
 	response_free(&resp);
 }
 
-/* Waits for a connection; false once the server is to stop. */
-static bool wait_for_work(struct worker *w)
+/* Reads what the handler left of the body. False where that is too much, or where the peer did not end it. */
+static bool drain(struct exchange *x)
 {
-	struct epoll_event events[2];
+	char trash[8 * 1024];
+	int total = 0;
 	int n;
 
-	do {
-		n = epoll_wait(w->epoll, events, 2, -1);
-	} while (n < 0 && errno == EINTR);
-	for (int i = 0; i < n; i++)
-		if (events[i].data.fd == w->server->stop)
-			return false;
-	return n >= 0;
+	while ((n = read_input(x, trash, sizeof trash)) == (int)sizeof trash && total < MAX_DRAIN)
+		total += n;
+	return n < (int)sizeof trash && FCGX_GetError(x->fcgi.in) == 0;
+}
+
+static void serve_connection(struct fcgi_server *s, struct exchange *x, struct arena *a)
+{
+	struct connection *k = x->connection;
+	bool drained;
+	bool keep;
+
+	x->fcgi.ipcFd = connection_fd(k);
+	x->fcgi.keepConnection = 1;
+	/* Where the library closes the descriptor, it must not wait for the peer to do so. */
+	(void)FCGX_Detach(&x->fcgi);
+	connection_deadline(k, HEAD_MS);
+	if (FCGX_Accept_r(&x->fcgi) != 0) {
+		/* No FastCGI, or broken off. */
+		connections_forget(s->connections, k);
+		return;
+	}
+	connection_deadline(k, 0);
+	keep = x->fcgi.keepConnection != 0;
+	x->fcgi.keepConnection = 1;
+	answer(s, x, a);
+	drained = drain(x);
+	connection_deadline(k, SEND_MS);
+	FCGX_Finish_r(&x->fcgi);
+	if (x->fcgi.ipcFd < 0) {
+		connections_forget(s->connections, k);
+		return;
+	}
+	x->fcgi.ipcFd = -1;
+	if (!drained)
+		connections_linger(s->connections, k);
+	else if (keep)
+		connections_keep(s->connections, k);
+	else
+		connections_close(s->connections, k);
 }
 
 static void *work(void *ctx)
@@ -257,48 +178,33 @@ static void *work(void *ctx)
 	struct worker *w = ctx;
 	struct fcgi_server *s = w->server;
 	struct arena *a = arena_new(0);
-	FCGX_Request r;
+	struct exchange x = {0};
 
-	if (a == NULL || FCGX_InitRequest(&r, s->socket, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+	/* No listening socket: the library never accepts by itself. */
+	if (a == NULL || FCGX_InitRequest(&x.fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
 		log_error("a worker cannot start: out of memory");
 		arena_free(a);
 		return NULL;
 	}
-	while (wait_for_work(w)) {
-		/* Another worker may have been faster: accept() finds nothing then, and that is no error. */
-		if (FCGX_Accept_r(&r) != 0)
-			continue;
-		serve_request(s, &r, a);
-		FCGX_Finish_r(&r);
+	while ((x.connection = connections_take(s->connections)) != NULL) {
+		serve_connection(s, &x, a);
 		arena_reset(a);
 	}
-	FCGX_Free(&r, 1);
+	FCGX_Free(&x.fcgi, 0);
 	arena_free(a);
 	return NULL;
-}
-
-/* EPOLLEXCLUSIVE: a connection wakes one worker, not all of them. */
-static bool start_worker(struct fcgi_server *s, struct worker *w, struct err *e)
-{
-	struct epoll_event on_socket = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = s->socket};
-	struct epoll_event on_stop = {.events = EPOLLIN, .data.fd = s->stop};
-	int failed;
-
-	w->server = s;
-	w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (w->epoll < 0 || epoll_ctl(w->epoll, EPOLL_CTL_ADD, s->socket, &on_socket) != 0 ||
-	    epoll_ctl(w->epoll, EPOLL_CTL_ADD, s->stop, &on_stop) != 0)
-		return err_errno(e, errno, "starting a worker");
-	failed = pthread_create(&w->thread, NULL, work, w);
-	return failed == 0 ? true : err_errno(e, failed, "starting a worker");
 }
 
 bool fcgi_start(struct fcgi_server *s, struct err *e)
 {
 	for (int i = 0; i < s->options.workers; i++) {
-		if (!start_worker(s, &s->workers[i], e)) {
+		int failed;
+
+		s->workers[i].server = s;
+		failed = pthread_create(&s->workers[i].thread, NULL, work, &s->workers[i]);
+		if (failed != 0) {
 			fcgi_stop(s);
-			return false;
+			return err_errno(e, failed, "starting a worker");
 		}
 		s->started++;
 	}
@@ -307,28 +213,20 @@ bool fcgi_start(struct fcgi_server *s, struct err *e)
 
 void fcgi_stop(struct fcgi_server *s)
 {
-	const uint64_t one = 1;
-
-	if (write(s->stop, &one, sizeof one) != (ssize_t)sizeof one)
-		log_error("the workers cannot be told to stop: %s", strerror(errno));
-	while (s->started > 0) {
-		struct worker *w = &s->workers[--s->started];
-
-		(void)pthread_join(w->thread, NULL);
-		(void)close(w->epoll);
-	}
+	connections_stop(s->connections);
+	while (s->started > 0)
+		(void)pthread_join(s->workers[--s->started].thread, NULL);
 }
 
 void fcgi_free(struct fcgi_server *s)
 {
 	if (s == NULL)
 		return;
+	connections_free(s->connections);
 	if (s->unix_path != NULL)
 		(void)unlink(s->unix_path);
 	if (s->socket >= 0)
 		(void)close(s->socket);
-	if (s->stop >= 0)
-		(void)close(s->stop);
 	free(s->unix_path);
 	free(s);
 }

@@ -1,8 +1,8 @@
 /*
  * fcgi - the FastCGI side (FastCGI 1.0, responder role): a listening socket, and worker threads that answer requests.
  *
- * The only module that knows libfcgi. Connections are not kept between requests (docs/decisions/0004 has the
- * measurements).
+ * The only module that knows libfcgi. A connection is held by a worker only while a request on it is answered; kept
+ * and silent ones wait in connections.h (docs/decisions/0004 has the measurements).
  */
 #ifndef FA_HTTP_FCGI_H
 #define FA_HTTP_FCGI_H
@@ -28,16 +28,13 @@ struct fcgi_options {
 	void *ctx;
 };
 
-/*
- * Opens the socket. A unix socket that a dead process left behind is replaced; one that somebody listens on is
- * ERR_CONFLICT. With fd:N, or where LISTEN_FDS says so (systemd socket activation), the inherited socket is used.
- */
+/* Opens the socket, as listen_open() does. */
 MUST_CHECK bool fcgi_open(struct fcgi_server **out, const struct fcgi_options *options, struct err *e);
 
 /* Starts the workers and returns. */
 MUST_CHECK bool fcgi_start(struct fcgi_server *s, struct err *e);
 
-/* Takes no new request, finishes the running ones, ends the workers. */
+/* Takes no new connection, answers what has reached us, ends the workers. */
 void fcgi_stop(struct fcgi_server *s);
 
 void fcgi_free(struct fcgi_server *s);

@@ -1,0 +1,316 @@
+#include "http/connections.h"
+
+#include "core/log.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_CONNECTIONS 4096
+
+/* nginx sends at once when it has connected; who does not speak is no web server. */
+#define SILENT_MS 10000
+/* Longer than nginx keeps an unused connection (60 s by default), so that it is nginx who closes: a request that meets
+ * our closing half-way would be lost. */
+#define KEPT_MS 75000
+#define LINGER_MS 2000
+
+struct connection {
+	struct connection *next;
+	struct connection *before;
+	int fd;
+	_Atomic bool waiting; /* for its first or next request */
+	bool lingering;
+	_Atomic int64_t deadline; /* monotonic milliseconds; 0 for none */
+};
+
+struct connections {
+	int listening;
+	int epoll;
+	int stop;  /* eventfd: readable once the workers are to end */
+	int timer; /* once a second, for the deadlines */
+	_Atomic bool stopping;
+	pthread_mutex_t
+		lock; /* of the list; whoever shuts a descriptor down holds it, so that none is closed meanwhile */
+	struct connection *all;
+	size_t count;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool watch(struct connections *c, int fd, uint32_t events, void *ptr)
+{
+	struct epoll_event event = {.events = events, .data.ptr = ptr};
+
+	return fd >= 0 && epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool connections_new(struct connections **out, int listening, struct err *e)
+{
+	const struct itimerspec every_second = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
+	struct connections *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_init(&c->lock, NULL);
+	c->listening = listening;
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->stop = eventfd(0, EFD_CLOEXEC);
+	c->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	/* Edge-triggered, so that a burst of connections wakes one worker, which accepts them all. */
+	if (c->epoll < 0 || !watch(c, listening, EPOLLIN | EPOLLET, &c->listening) ||
+	    !watch(c, c->stop, EPOLLIN, &c->stop) || !watch(c, c->timer, EPOLLIN | EPOLLET, &c->timer) ||
+	    timerfd_settime(c->timer, 0, &every_second, NULL) != 0) {
+		(void)err_errno(e, errno, "Preparing for connections");
+		connections_free(c);
+		return false;
+	}
+	*out = c;
+	return true;
+}
+
+/* The list */
+
+static void forget(struct connections *c, struct connection *k)
+{
+	*(k->before != NULL ? &k->before->next : &c->all) = k->next;
+	if (k->next != NULL)
+		k->next->before = k->before;
+	c->count--;
+	free(k);
+}
+
+void connections_forget(struct connections *c, struct connection *k)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	forget(c, k);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+void connections_close(struct connections *c, struct connection *k)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	(void)close(k->fd);
+	forget(c, k);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+/* Makes room: the connection that is to end first of those without a request. Its worker-to-be closes it. */
+static void shut_oldest(struct connections *c)
+{
+	struct connection *oldest = NULL;
+
+	for (struct connection *k = c->all; k != NULL; k = k->next)
+		if (k->waiting && atomic_load(&k->deadline) != 0 &&
+		    (oldest == NULL || atomic_load(&k->deadline) < atomic_load(&oldest->deadline)))
+			oldest = k;
+	if (oldest != NULL) {
+		(void)shutdown(oldest->fd, SHUT_RDWR);
+		atomic_store(&oldest->deadline, 0);
+	}
+}
+
+static void shut_overdue(struct connections *c)
+{
+	int64_t now = now_ms();
+
+	(void)pthread_mutex_lock(&c->lock);
+	for (struct connection *k = c->all; k != NULL; k = k->next) {
+		int64_t deadline = atomic_load(&k->deadline);
+
+		if (deadline == 0 || deadline > now)
+			continue;
+		(void)shutdown(k->fd, SHUT_RDWR);
+		atomic_store(&k->deadline, 0);
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+int connection_fd(const struct connection *k)
+{
+	return k->fd;
+}
+
+void connection_deadline(struct connection *k, int64_t ms)
+{
+	atomic_store(&k->deadline, ms == 0 ? 0 : now_ms() + ms);
+}
+
+/* Waiting. A connection is armed for one event at a time (EPOLLONESHOT), so that one worker gets it. */
+
+static void await(struct connections *c, struct connection *k, int operation)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = k};
+
+	if (epoll_ctl(c->epoll, operation, k->fd, &event) != 0)
+		connections_close(c, k);
+}
+
+static void add(struct connections *c, int fd)
+{
+	struct connection *k = calloc(1, sizeof *k);
+	const int on = 1;
+
+	if (k == NULL) {
+		(void)close(fd);
+		return;
+	}
+	/* Our last small record must not wait for the peer's acknowledgement. On a unix socket this fails, and is not
+	 * needed. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	k->fd = fd;
+	k->waiting = true;
+	connection_deadline(k, SILENT_MS);
+	(void)pthread_mutex_lock(&c->lock);
+	if (c->count >= MAX_CONNECTIONS)
+		shut_oldest(c);
+	k->next = c->all;
+	if (c->all != NULL)
+		c->all->before = k;
+	c->all = k;
+	c->count++;
+	(void)pthread_mutex_unlock(&c->lock);
+	await(c, k, EPOLL_CTL_ADD);
+}
+
+static void accept_all(struct connections *c)
+{
+	int fd;
+
+	if (atomic_load(&c->stopping))
+		return;
+	while ((fd = accept4(c->listening, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno == ECONNABORTED || errno == EINTR)
+		if (fd >= 0)
+			add(c, fd);
+	if (errno == EAGAIN)
+		return;
+	/* Out of descriptors or memory: one connection less, and the timer comes back here. */
+	log_warn("connections: accept: %s", strerror(errno));
+	(void)pthread_mutex_lock(&c->lock);
+	shut_oldest(c);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+static void tick(struct connections *c)
+{
+	uint64_t expirations;
+
+	if (read(c->timer, &expirations, sizeof expirations) != (ssize_t)sizeof expirations)
+		return;
+	shut_overdue(c);
+	accept_all(c);
+}
+
+void connections_keep(struct connections *c, struct connection *k)
+{
+	if (atomic_load(&c->stopping)) {
+		connections_close(c, k);
+		return;
+	}
+	k->waiting = true;
+	connection_deadline(k, KEPT_MS);
+	await(c, k, EPOLL_CTL_MOD);
+}
+
+void connections_linger(struct connections *c, struct connection *k)
+{
+	(void)shutdown(k->fd, SHUT_WR);
+	k->lingering = true;
+	connection_deadline(k, LINGER_MS);
+	await(c, k, EPOLL_CTL_MOD);
+}
+
+static void throw_away(struct connections *c, struct connection *k)
+{
+	char trash[16 * 1024];
+	ssize_t n = recv(k->fd, trash, sizeof trash, MSG_DONTWAIT);
+
+	if (n > 0 || (n < 0 && errno == EAGAIN))
+		await(c, k, EPOLL_CTL_MOD);
+	else
+		connections_close(c, k);
+}
+
+/* True where the peer has closed and left nothing to read. */
+static bool is_over(const struct connection *k, uint32_t events)
+{
+	char byte;
+
+	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0)
+		return false;
+	return recv(k->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+struct connection *connections_take(struct connections *c)
+{
+	struct epoll_event event;
+	bool told = false;
+
+	for (;;) {
+		int n = epoll_wait(c->epoll, &event, 1, -1);
+		struct connection *k = event.data.ptr;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return NULL;
+		if (event.data.ptr == &c->stop) {
+			/* It stays readable, and goes behind what else is ready: at its second turn nothing is left. */
+			if (told)
+				return NULL;
+			told = true;
+		} else if (event.data.ptr == &c->listening) {
+			accept_all(c);
+		} else if (event.data.ptr == &c->timer) {
+			tick(c);
+		} else if (k->lingering) {
+			throw_away(c, k);
+		} else if (is_over(k, event.events)) {
+			connections_close(c, k);
+		} else {
+			k->waiting = false;
+			return k;
+		}
+	}
+}
+
+void connections_stop(struct connections *c)
+{
+	const uint64_t one = 1;
+
+	atomic_store(&c->stopping, true);
+	if (write(c->stop, &one, sizeof one) != (ssize_t)sizeof one)
+		log_error("the workers cannot be told to stop: %s", strerror(errno));
+}
+
+void connections_free(struct connections *c)
+{
+	if (c == NULL)
+		return;
+	while (c->all != NULL)
+		connections_close(c, c->all);
+	if (c->epoll >= 0)
+		(void)close(c->epoll);
+	if (c->stop >= 0)
+		(void)close(c->stop);
+	if (c->timer >= 0)
+		(void)close(c->timer);
+	(void)pthread_mutex_destroy(&c->lock);
+	free(c);
+}
