@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +13,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +24,8 @@
  * our closing half-way would be lost. */
 #define KEPT_MS 75000
 #define LINGER_MS 2000
+
+#define WATCH_MS 1000
 
 struct connection {
 	struct connection *next;
@@ -37,8 +39,10 @@ struct connection {
 struct connections {
 	int listening;
 	int epoll;
-	int stop;  /* eventfd: readable once the workers are to end */
-	int timer; /* once a second, for the deadlines */
+	int stop;        /* eventfd: readable once the workers are to end */
+	int end;         /* eventfd: readable once the watch is to end */
+	pthread_t watch; /* a thread of its own: all workers may be waiting for what only a deadline ends */
+	bool watching;
 	_Atomic bool stopping;
 	pthread_mutex_t
 		lock; /* of the list; whoever shuts a descriptor down holds it, so that none is closed meanwhile */
@@ -54,35 +58,11 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static bool watch(struct connections *c, int fd, uint32_t events, void *ptr)
+static bool add_event(struct connections *c, int fd, uint32_t events, void *ptr)
 {
 	struct epoll_event event = {.events = events, .data.ptr = ptr};
 
 	return fd >= 0 && epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-bool connections_new(struct connections **out, int listening, struct err *e)
-{
-	const struct itimerspec every_second = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
-	struct connections *c = calloc(1, sizeof *c);
-
-	if (c == NULL)
-		return err_no_memory(e);
-	(void)pthread_mutex_init(&c->lock, NULL);
-	c->listening = listening;
-	c->epoll = epoll_create1(EPOLL_CLOEXEC);
-	c->stop = eventfd(0, EFD_CLOEXEC);
-	c->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	/* Edge-triggered, so that a burst of connections wakes one worker, which accepts them all. */
-	if (c->epoll < 0 || !watch(c, listening, EPOLLIN | EPOLLET, &c->listening) ||
-	    !watch(c, c->stop, EPOLLIN, &c->stop) || !watch(c, c->timer, EPOLLIN | EPOLLET, &c->timer) ||
-	    timerfd_settime(c->timer, 0, &every_second, NULL) != 0) {
-		(void)err_errno(e, errno, "Preparing for connections");
-		connections_free(c);
-		return false;
-	}
-	*out = c;
-	return true;
 }
 
 /* The list */
@@ -207,14 +187,40 @@ static void accept_all(struct connections *c)
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
-static void tick(struct connections *c)
+/* The deadlines, and connections that could not be accepted when they came. */
+static void *keep_watch(void *ctx)
 {
-	uint64_t expirations;
+	struct connections *c = ctx;
+	struct pollfd end = {.fd = c->end, .events = POLLIN};
 
-	if (read(c->timer, &expirations, sizeof expirations) != (ssize_t)sizeof expirations)
-		return;
-	shut_overdue(c);
-	accept_all(c);
+	while (poll(&end, 1, WATCH_MS) <= 0) {
+		shut_overdue(c);
+		accept_all(c);
+	}
+	return NULL;
+}
+
+bool connections_new(struct connections **out, int listening, struct err *e)
+{
+	struct connections *c = calloc(1, sizeof *c);
+
+	if (c == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_init(&c->lock, NULL);
+	c->listening = listening;
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->stop = eventfd(0, EFD_CLOEXEC);
+	c->end = eventfd(0, EFD_CLOEXEC);
+	/* Edge-triggered, so that a burst of connections wakes one worker, which accepts them all. */
+	if (c->epoll < 0 || c->end < 0 || !add_event(c, listening, EPOLLIN | EPOLLET, &c->listening) ||
+	    !add_event(c, c->stop, EPOLLIN, &c->stop) || pthread_create(&c->watch, NULL, keep_watch, c) != 0) {
+		(void)err_errno(e, errno, "Preparing for connections");
+		connections_free(c);
+		return false;
+	}
+	c->watching = true;
+	*out = c;
+	return true;
 }
 
 void connections_keep(struct connections *c, struct connection *k)
@@ -277,8 +283,6 @@ struct connection *connections_take(struct connections *c)
 			told = true;
 		} else if (event.data.ptr == &c->listening) {
 			accept_all(c);
-		} else if (event.data.ptr == &c->timer) {
-			tick(c);
 		} else if (k->lingering) {
 			throw_away(c, k);
 		} else if (is_over(k, event.events)) {
@@ -303,14 +307,18 @@ void connections_free(struct connections *c)
 {
 	if (c == NULL)
 		return;
+	const uint64_t one = 1;
+
+	if (c->watching && write(c->end, &one, sizeof one) == (ssize_t)sizeof one)
+		(void)pthread_join(c->watch, NULL);
 	while (c->all != NULL)
 		connections_close(c, c->all);
 	if (c->epoll >= 0)
 		(void)close(c->epoll);
 	if (c->stop >= 0)
 		(void)close(c->stop);
-	if (c->timer >= 0)
-		(void)close(c->timer);
+	if (c->end >= 0)
+		(void)close(c->end);
 	(void)pthread_mutex_destroy(&c->lock);
 	free(c);
 }
