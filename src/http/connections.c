@@ -91,19 +91,32 @@ void connections_close(struct connections *c, struct connection *k)
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
-/* Makes room: the connection that is to end first of those without a request. Its worker-to-be closes it. */
+/* A request has arrived on it and waits for a worker: no fault of the peer's, however long it takes. */
+static bool has_spoken(const struct connection *k)
+{
+	char byte;
+
+	return recv(k->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Whoever owns the connection, or takes it next, finds it at its end and closes it. */
+static void shut(struct connection *k)
+{
+	(void)shutdown(k->fd, SHUT_RDWR);
+	atomic_store(&k->deadline, 0);
+}
+
+/* Makes room: the silent connection that would be shut down first. */
 static void shut_oldest(struct connections *c)
 {
 	struct connection *oldest = NULL;
 
 	for (struct connection *k = c->all; k != NULL; k = k->next)
-		if (k->waiting && atomic_load(&k->deadline) != 0 &&
-		    (oldest == NULL || atomic_load(&k->deadline) < atomic_load(&oldest->deadline)))
+		if (k->waiting && k->deadline != 0 && (oldest == NULL || k->deadline < oldest->deadline) &&
+		    !has_spoken(k))
 			oldest = k;
-	if (oldest != NULL) {
-		(void)shutdown(oldest->fd, SHUT_RDWR);
-		atomic_store(&oldest->deadline, 0);
-	}
+	if (oldest != NULL)
+		shut(oldest);
 }
 
 static void shut_overdue(struct connections *c)
@@ -111,14 +124,18 @@ static void shut_overdue(struct connections *c)
 	int64_t now = now_ms();
 
 	(void)pthread_mutex_lock(&c->lock);
-	for (struct connection *k = c->all; k != NULL; k = k->next) {
-		int64_t deadline = atomic_load(&k->deadline);
+	for (struct connection *k = c->all; k != NULL; k = k->next)
+		if (k->deadline != 0 && k->deadline <= now && !(k->waiting && has_spoken(k)))
+			shut(k);
+	(void)pthread_mutex_unlock(&c->lock);
+}
 
-		if (deadline == 0 || deadline > now)
-			continue;
-		(void)shutdown(k->fd, SHUT_RDWR);
-		atomic_store(&k->deadline, 0);
-	}
+static void shut_silent(struct connections *c)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	for (struct connection *k = c->all; k != NULL; k = k->next)
+		if (k->waiting && !has_spoken(k))
+			shut(k);
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
@@ -299,6 +316,7 @@ void connections_stop(struct connections *c)
 	const uint64_t one = 1;
 
 	atomic_store(&c->stopping, true);
+	shut_silent(c);
 	if (write(c->stop, &one, sizeof one) != (ssize_t)sizeof one)
 		log_error("the workers cannot be told to stop: %s", strerror(errno));
 }

@@ -5,7 +5,7 @@
  * waits here, at the cost of a descriptor and a few bytes, so that neither kept connections nor silent ones hold a
  * worker. Deadlines are kept by shutting the connection down, which ends whatever read or write waits on it.
  *
- * Limits: MAX connections at once; for one more, the one that has waited longest is shut down.
+ * Limits: 4,096 connections at once; for one more, the silent one that has waited longest is shut down.
  */
 #ifndef FA_HTTP_CONNECTIONS_H
 #define FA_HTTP_CONNECTIONS_H
@@ -43,6 +43,7 @@ void connections_linger(struct connections *c, struct connection *k);
 /* Somebody else has closed the descriptor. */
 void connections_forget(struct connections *c, struct connection *k);
 
+/* Ends the waiting: connections_take() says when. Those without a request are closed at once. */
 void connections_stop(struct connections *c);
 
 /* Closes all; no worker may be left. */

@@ -124,6 +124,7 @@ static bool find_current(struct service *s, struct arena *a, const struct deploy
 	pg_release(c);
 	if (!*found && e->kind != ERR_NOT_FOUND)
 		return false;
+	*e = (struct err)ERR_INIT;
 	if (*found && req->expect == EXPECT_NEW) {
 		/* The CLI looks for these very words and then sends an update instead. */
 		(void)err_set(e, ERR_CONFLICT, "duplicate_slug", "Duplicated function slug");
