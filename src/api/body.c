@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BUNDLE_TYPE "application/vnd.denoland.eszip"
+
 /* One part: its head (with the end of the part before it), then a file's content or none. */
 struct part {
 	const char *head;
@@ -155,11 +157,18 @@ static bool send_bundle(struct call *c, const struct function *f, struct err *e)
 	if (files.count != 1)
 		return err_set(e, ERR_INTERNAL, NULL, "A bundle has one file, this one has %zu", files.count);
 	*part = (struct part){.head = "", .file = &files.items[0]};
-	response_header(c->resp, "Content-Type", "application/vnd.denoland.eszip");
+	response_header(c->resp, "Content-Type", BUNDLE_TYPE);
 	return send_parts(c, part, 1, e);
 }
 
 bool body_send(struct call *c, const struct function *f, struct err *e)
 {
-	return f->version.kind == KIND_ESZIP ? send_bundle(c, f, e) : send_source(c, f, e);
+	if (f->version.kind == KIND_SOURCE)
+		return send_source(c, f, e);
+	if (request_accepts(c->req, BUNDLE_TYPE))
+		return send_bundle(c, f, e);
+	(void)err_set(e, ERR_ACCEPT, "sources_unavailable",
+		      "The function %s was deployed as a bundle, so its sources are not here", f->slug);
+	return err_hint(e, "Download it without --use-api where Docker is, which takes the bundle apart, or deploy it "
+			   "with --use-api, which sends the sources.");
 }

@@ -24,6 +24,7 @@ static const struct kind_row kinds[ERR_KIND_COUNT] = {
 	[ERR_FORBIDDEN] = {403, 4, "forbidden"},
 	[ERR_NOT_FOUND] = {404, 5, "not_found"},
 	[ERR_METHOD] = {405, 1, "method_not_allowed"},
+	[ERR_ACCEPT] = {406, 1, "not_acceptable"},
 	[ERR_CONFLICT] = {409, 1, "conflict"},
 	[ERR_PRECONDITION] = {412, 1, "precondition_failed"},
 	[ERR_TOO_LARGE] = {413, 1, "too_large"},

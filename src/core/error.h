@@ -21,6 +21,7 @@ enum err_kind {
 	ERR_FORBIDDEN,    /* 403: a good credential that may not do this */
 	ERR_NOT_FOUND,    /* 404 */
 	ERR_METHOD,       /* 405: the path exists, not for this method */
+	ERR_ACCEPT,       /* 406: there is no answer of a type that the client accepts */
 	ERR_CONFLICT,     /* 409 */
 	ERR_PRECONDITION, /* 412: If-Match did not match */
 	ERR_TOO_LARGE,    /* 413: over a configured limit */

@@ -265,3 +265,50 @@ bool request_is_type(const char *content_type, const char *type)
 		len--;
 	return len == strlen(type) && strncasecmp(content_type, type, len) == 0;
 }
+
+/* How exactly a media range (its first len bytes) means the type: 3 by name, 2 by group, 1 as anything, 0 not at all.
+ */
+static int range_fits(const char *range, size_t len, const char *type)
+{
+	size_t group = strcspn(type, "/") + 1;
+
+	if (len == strlen(type) && strncasecmp(range, type, len) == 0)
+		return 3;
+	if (len == group + 1 && strncasecmp(range, type, group) == 0 && range[group] == '*')
+		return 2;
+	return len == 3 && memcmp(range, "*/*", 3) == 0 ? 1 : 0;
+}
+
+/* q=0 in the parameters of a range, which end at the next comma. */
+static bool is_refusal(const char *params)
+{
+	size_t len = strcspn(params, ",");
+	const char *q = memmem(params, len, "q=0", 3);
+
+	/* "q=0", "q=0.000": nothing but zeros up to the end. */
+	return q != NULL && strspn(q + 3, ".0 \t") >= len - (size_t)(q + 3 - params);
+}
+
+bool request_accepts(const struct request *r, const char *type)
+{
+	const char *at = request_header(r, "Accept");
+	bool accepted = false;
+	int best = 0;
+
+	if (at == NULL || at[strspn(at, " \t,")] == '\0')
+		return true;
+	while (*at != '\0') {
+		size_t len;
+		int fit;
+
+		at += strspn(at, " \t,");
+		len = strcspn(at, ";, \t");
+		fit = range_fits(at, len, type);
+		if (fit > best) {
+			best = fit;
+			accepted = !is_refusal(at + len);
+		}
+		at += strcspn(at, ",");
+	}
+	return accepted;
+}

@@ -75,6 +75,12 @@ const char *request_header(const struct request *r, const char *name);
 const char *request_query(const struct request *r, const char *name);
 
 /*
+ * Whether the client takes an answer of this media type (RFC 9110, 12.5.1): it says nothing about it, or names it, its
+ * group ("text/" followed by a star) or everything, and not with q=0. Of several ranges the most exact one counts.
+ */
+bool request_accepts(const struct request *r, const char *type);
+
+/*
  * The next bytes of the body; 0 at its end. ERR_MALFORMED when the body ends before Content-Length (RFC 9112, 8), so a
  * truncated upload is never taken for a whole one.
  */

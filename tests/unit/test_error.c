@@ -7,7 +7,7 @@
 
 static void test_kinds(void **state)
 {
-	static const int statuses[ERR_KIND_COUNT] = {200, 400, 401, 403, 404, 405, 409, 412, 413,
+	static const int statuses[ERR_KIND_COUNT] = {200, 400, 401, 403, 404, 405, 406, 409, 412, 413,
 						     415, 422, 429, 500, 503, 503, 507, 500, 500};
 
 	(void)state;

@@ -307,6 +307,47 @@ static void test_is_type(void **state)
 	assert_false(request_is_type("", "application/json"));
 }
 
+static void test_accepts(void **state)
+{
+	static const struct {
+		const char *header;
+		bool accepted;
+	} rows[] = {
+		{NULL, true},
+		{"", true},
+		{" , ", true},
+		{"text/plain", true},
+		{"TEXT/Plain", true},
+		{"text/plain;charset=utf-8", true},
+		{"text/*", true},
+		{"*/*", true},
+		{"image/png, text/plain", true},
+		{"image/png,*/*;q=0.1", true},
+		{"text/plain;q=0.001", true},
+		{"text/html", false},
+		{"text/plainer", false},
+		{"text/plai", false},
+		{"text", false},
+		{"image/*", false},
+		{"text/plain;q=0", false},
+		{"text/plain; q=0.000 , image/png", false},
+		{"*/*, text/plain;q=0", false},
+		{"text/plain;q=0, */*", false},
+		{"text/*;q=0, text/plain", true},
+	};
+	struct err e = ERR_INIT;
+	struct request r;
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fake f = {.params = {"REQUEST_METHOD", "GET", "REQUEST_URI", "/",
+					    rows[i].header != NULL ? "HTTP_ACCEPT" : NULL, rows[i].header}};
+
+		assert_ok("init", init(&r, *state, &f, "", &e), &e);
+		if (request_accepts(&r, "text/plain") != rows[i].accepted)
+			fail_msg("Accept: %s", rows[i].header);
+	}
+}
+
 #define WITH_ARENA(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -315,6 +356,7 @@ int main(void)
 		WITH_ARENA(test_fields),  WITH_ARENA(test_little),     WITH_ARENA(test_base_path),
 		WITH_ARENA(test_refused), WITH_ARENA(test_many_pairs), WITH_ARENA(test_ids),
 		WITH_ARENA(test_body),    WITH_ARENA(test_proxies),    cmocka_unit_test(test_is_type),
+		WITH_ARENA(test_accepts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
