@@ -6,6 +6,7 @@
 # shellcheck disable=SC2034 # used by those who source this
 packages_build='
 gcc                   gcc
+libc6-dev             /usr/include/stdio.h
 make                  make
 autoconf              autoreconf
 automake              automake
@@ -33,6 +34,20 @@ ca-certificates       /etc/ssl/certs/ca-certificates.crt
 packages_node='
 nodejs                node
 npm                   npm
+'
+
+# What ./check needs besides.
+# shellcheck disable=SC2034
+packages_check='
+clang                 clang
+clang-format          clang-format
+clang-tidy            clang-tidy
+cppcheck              cppcheck
+groff-base            groff
+libclang-rt-14-dev    /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
+libcmocka-dev         /usr/include/cmocka.h
+shellcheck            shellcheck
+valgrind              valgrind
 '
 
 # Debian keeps servers' programs out of an ordinary user's PATH, and initdb out of everybody's.

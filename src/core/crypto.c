@@ -165,7 +165,7 @@ static bool associated(const uint8_t head[HEAD_BYTES], const char *context, stru
 bool crypto_seal(const struct crypto_key *key, const char *context, const void *plain, size_t len, struct buf *out,
 		 struct err *e)
 {
-	struct buf with = BUF_INIT(64 * 1024);
+	struct buf with = BUF_INIT((size_t)64 * 1024);
 	uint8_t head[HEAD_BYTES] = {SEAL_FORM};
 	uint8_t nonce[NONCE_BYTES];
 	uint8_t *sealed = len <= SIZE_MAX - TAG_BYTES ? malloc(len + TAG_BYTES) : NULL;
@@ -192,7 +192,7 @@ out:
 bool crypto_open(const struct crypto_key *key, const char *context, const void *sealed, size_t len, struct buf *out,
 		 struct err *e)
 {
-	struct buf with = BUF_INIT(64 * 1024);
+	struct buf with = BUF_INIT((size_t)64 * 1024);
 	const uint8_t *bytes = sealed;
 	uint8_t id[CRYPTO_KEY_ID_BYTES];
 	uint8_t *plain = NULL;

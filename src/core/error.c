@@ -49,7 +49,7 @@ __attribute__((format(printf, 3, 0))) static void format_into(char *out, size_t 
 		text_cut_utf8(out);
 }
 
-bool err_set(struct err *e, enum err_kind kind, const char *code, const char *fmt, ...)
+void err_put(struct err *e, enum err_kind kind, const char *code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -59,20 +59,18 @@ bool err_set(struct err *e, enum err_kind kind, const char *code, const char *fm
 	va_start(args, fmt);
 	format_into(e->message, sizeof e->message, fmt, args);
 	va_end(args);
-	return false;
 }
 
-bool err_hint(struct err *e, const char *fmt, ...)
+void err_put_hint(struct err *e, const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
 	format_into(e->hint, sizeof e->hint, fmt, args);
 	va_end(args);
-	return false;
 }
 
-bool err_prefix(struct err *e, const char *fmt, ...)
+void err_put_prefix(struct err *e, const char *fmt, ...)
 {
 	char prefix[128];
 	char whole[sizeof e->message + sizeof prefix + 2];
@@ -85,15 +83,14 @@ bool err_prefix(struct err *e, const char *fmt, ...)
 	whole[sizeof e->message - 1] = '\0';
 	text_cut_utf8(whole);
 	memcpy(e->message, whole, strlen(whole) + 1);
-	return false;
 }
 
-bool err_no_memory(struct err *e)
+void err_put_no_memory(struct err *e)
 {
-	return err_set(e, ERR_NO_MEMORY, NULL, "The server is out of memory");
+	err_put(e, ERR_NO_MEMORY, NULL, "The server is out of memory");
 }
 
-bool err_errno(struct err *e, int number, const char *fmt, ...)
+void err_put_errno(struct err *e, int number, const char *fmt, ...)
 {
 	char what[384];
 	va_list args;
@@ -101,14 +98,15 @@ bool err_errno(struct err *e, int number, const char *fmt, ...)
 	va_start(args, fmt);
 	format_into(what, sizeof what, fmt, args);
 	va_end(args);
-	if (number == ENOMEM)
-		return err_no_memory(e);
-	if (number == ENOSPC || number == EDQUOT) {
-		(void)err_set(e, ERR_NO_SPACE, NULL, "%s: %s", what, strerror(number));
-		return err_hint(e, "Free space on the functions volume and try again; nothing was changed.");
+	if (number == ENOMEM) {
+		err_put_no_memory(e);
+	} else if (number == ENOSPC || number == EDQUOT) {
+		err_put(e, ERR_NO_SPACE, NULL, "%s: %s", what, strerror(number));
+		err_put_hint(e, "Free space on the functions volume and try again; nothing was changed.");
+	} else {
+		err_put(e, ERR_INTERNAL, number == EROFS || number == EACCES || number == EPERM ? "not_writable" : NULL,
+			"%s: %s", what, strerror(number));
 	}
-	return err_set(e, ERR_INTERNAL, number == EROFS || number == EACCES || number == EPERM ? "not_writable" : NULL,
-		       "%s: %s", what, strerror(number));
 }
 
 int err_http_status(enum err_kind kind)

@@ -49,21 +49,31 @@ struct err {
 		.kind = ERR_NONE                                                                                       \
 	}
 
-/* Fills *e and returns false, so that a caller can `return err_set(...)`. code NULL: the kind's own. */
-bool err_set(struct err *e, enum err_kind kind, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
-
-/* Adds the hint to an error that is already set; returns false. */
-bool err_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-/* Puts "context: " before the message; returns false. */
-bool err_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-/* An allocation failed; returns false. */
-bool err_no_memory(struct err *e);
-
-/* From errno `number` while doing `what`: ENOSPC and EDQUOT become ERR_NO_SPACE, all else ERR_INTERNAL; returns false.
+/*
+ * These are false, always, so that a caller can `return err_set(...)`. Macros, because compilers and analyzers, which
+ * see one file at a time, would else follow paths on which an error is set and the call has succeeded.
  */
-bool err_errno(struct err *e, int number, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Fills *e: (struct err *e, enum err_kind kind, const char *code, const char *fmt, ...). code NULL: the kind's own. */
+#define err_set(...) (err_put(__VA_ARGS__), false)
+
+/* Adds the hint to an error that is already set: (struct err *e, const char *fmt, ...). */
+#define err_hint(...) (err_put_hint(__VA_ARGS__), false)
+
+/* Puts "context: " before the message: (struct err *e, const char *fmt, ...). */
+#define err_prefix(...) (err_put_prefix(__VA_ARGS__), false)
+
+/* An allocation failed: (struct err *e). */
+#define err_no_memory(e) (err_put_no_memory(e), false)
+
+/* ENOSPC and EDQUOT become ERR_NO_SPACE, all else ERR_INTERNAL: (struct err *e, int number, const char *fmt, ...). */
+#define err_errno(...) (err_put_errno(__VA_ARGS__), false)
+
+void err_put(struct err *e, enum err_kind kind, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void err_put_hint(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void err_put_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void err_put_no_memory(struct err *e);
+void err_put_errno(struct err *e, int number, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 int err_http_status(enum err_kind kind);
 int err_exit_status(enum err_kind kind);

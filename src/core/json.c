@@ -43,7 +43,6 @@ json_t *json_parse(struct arena *a, const char *what, const char *text, size_t l
 	static const char mark[] = "\xEF\xBB\xBF";
 	json_error_t at;
 	json_t *doc;
-	char *near;
 
 	if (len > max) {
 		(void)err_set(e, ERR_TOO_LARGE, NULL, "%s is larger than %zu bytes", what, max);
@@ -59,13 +58,14 @@ json_t *json_parse(struct arena *a, const char *what, const char *text, size_t l
 		return NULL;
 	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
 	if (doc == NULL) {
+		char *near = strstr(at.text, " near ");
+
 		if (json_error_code(&at) == json_error_out_of_memory) {
 			(void)err_no_memory(e);
 			return NULL;
 		}
 		/* jansson quotes the text near the mistake. It could be a secret, and the line and column say as much.
 		 */
-		near = strstr(at.text, " near ");
 		if (near != NULL)
 			*near = '\0';
 		(void)err_set(e, ERR_MALFORMED, "invalid_json", "%s is not valid JSON: %s (line %d, column %d)", what,

@@ -389,9 +389,6 @@ static bool read_archive(struct archive *z, struct err *e)
 {
 	char magic[MAGIC_SIZE];
 	int revision;
-	uint8_t *npm = NULL;
-	uint32_t npm_len;
-	bool ok;
 
 	if (z->size < MAGIC_SIZE)
 		return not_eszip(e);
@@ -405,7 +402,10 @@ static bool read_archive(struct archive *z, struct err *e)
 	if (!read_table(z, revision, e))
 		return false;
 	if (revision >= 1) {
-		ok = read_section(z, &npm, &npm_len, e) && check_content(z, npm, npm_len, e);
+		uint8_t *npm = NULL;
+		uint32_t npm_len;
+		bool ok = read_section(z, &npm, &npm_len, e) && check_content(z, npm, npm_len, e);
+
 		free(npm);
 		if (!ok)
 			return false;

@@ -296,7 +296,7 @@ static int64_t monotonic_ms(void)
 static bool wait_for(struct probe *p, const char *project_ref, int64_t generation, int64_t secrets, const char *late,
 		     struct err *e)
 {
-	const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	const struct timespec pause = {.tv_nsec = 20000000};
 	int64_t deadline = monotonic_ms() + p->timeout_ms;
 	struct served served;
 

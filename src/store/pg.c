@@ -46,7 +46,7 @@ struct pg_result;
 
 static PGresult *pq_result(const struct pg_result *r)
 {
-	return (PGresult *)(uintptr_t)r;
+	return (PGresult *)r;
 }
 
 static int64_t now_ms(void)
