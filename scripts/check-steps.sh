@@ -89,7 +89,7 @@ step_asan() { build_asan all check TESTS=; }
 
 # What a user gets from a release: it must configure, build, pass its unit tests, install and uninstall from there alone.
 step_dist() {
-    build build-gcc gcc --enable-werror -- distcheck
+    build build-dist gcc --enable-werror -- distcheck
 }
 
 # ---- The source

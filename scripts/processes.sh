@@ -33,7 +33,8 @@ start_process() { # NAME COMMAND…
     shift
     setsid "${RUN_AS[@]}" "$@" </dev/null >>"$LOGS/$name.log" 2>&1 9>&- &
     record_process "$name" $!
-    disown $!
+    # One that has already ended is no job any more.
+    disown $! 2>/dev/null || true
 }
 
 stop_process() { # NAME SIGNAL SECONDS
