@@ -83,9 +83,9 @@ build() { # FOLDER CC CONFIGURE-OPTION… -- MAKE-TARGET…
 
 build_asan() { build build-asan clang --enable-werror --enable-sanitizers --enable-fuzzers -- "$@"; }
 
-step_gcc() { build build-gcc gcc --enable-werror -- all check TESTS=; }
-step_clang() { build build-clang clang --enable-werror -- all check TESTS=; }
-step_asan() { build_asan all check TESTS=; }
+step_gcc() { build build-gcc gcc --enable-werror -- check TESTS=; }
+step_clang() { build build-clang clang --enable-werror -- check TESTS=; }
+step_asan() { build_asan check TESTS=; }
 
 # What a user gets from a release: it must configure, build, pass its unit tests, install and uninstall from there alone.
 step_dist() {
@@ -179,7 +179,7 @@ step_unit() {
 
 step_valgrind() {
     local status=0 program programs=0
-    build build-gcc gcc --enable-werror -- all check TESTS=
+    build build-gcc gcc --enable-werror -- check TESTS=
     for program in build-gcc/tests/unit/test_*; do
         [ -f "tests/unit/$(basename "$program").c" ] || continue
         programs=$((programs + 1))

@@ -43,7 +43,7 @@ bool fcgi_open(struct fcgi_server **out, const struct fcgi_options *options, str
 		return err_no_memory(e);
 	s->options = *options;
 	s->socket = FCGX_Init() == 0 ? listen_open(options->listen, options->mode, &s->unix_path, e)
-				     : (err_no_memory(e), -1);
+				     : ((void)err_no_memory(e), -1);
 	if (s->socket < 0 || !connections_new(&s->connections, s->socket, e)) {
 		fcgi_free(s);
 		return false;

@@ -137,7 +137,6 @@ static bool pick(struct service *s, struct arena *a, const struct actor *who, st
 struct target {
 	const struct change_request *req;
 	int version;
-	const struct shares *shares;
 };
 
 static bool find_rollback(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)

@@ -151,6 +151,7 @@ static bool compare(struct comparison *cmp, const struct file *from, const struc
 		    struct err *e)
 {
 	*out = (struct difference){
+		/* cppcheck-suppress nullPointer; one of the two is always there */
 		.path = to != NULL ? to->path : from->path,
 		.kind = from == NULL ? DIFFERENCE_ADDED
 			: to == NULL ? DIFFERENCE_REMOVED
