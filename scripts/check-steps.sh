@@ -116,10 +116,11 @@ step_tidy() {
     find src -name '*.c' | sort | xargs -P 2 -n 1 sh -c 'flags=$1; shift; clang-tidy --quiet --warnings-as-errors="*" "$@" -- $flags' sh "$flags"
 }
 
+# variableScope: variables stand at the head of a function here.
 step_cppcheck() {
     build build-clang clang --enable-werror -- gen/embedded_files.c
     cppcheck --enable=warning,style,performance,portability --inline-suppr --std=c11 --quiet --error-exitcode=1 \
-        --suppress=missingIncludeSystem -D_GNU_SOURCE -Isrc -Ibuild-clang -Ibuild-clang/gen src
+        --suppress=missingIncludeSystem --suppress=variableScope -D_GNU_SOURCE -Isrc -Ibuild-clang -Ibuild-clang/gen src
 }
 
 # All that bash or sh runs: by name, or by its first line.

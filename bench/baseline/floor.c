@@ -1,6 +1,6 @@
 /*
- * The floor for reads: what libfcgi and nginx cost when nothing is looked up. Answers every request below a path with the
- * bytes of one file, from memory.
+ * The floor for reads: what libfcgi and nginx cost when nothing is looked up. Answers every request below a path with
+ * the bytes of one file, from memory.
  *
  * usage: floor SOCKET WORKERS [/PATH=TYPE=FILE]...   (FILE "-": an empty 304)
  */
@@ -46,8 +46,9 @@ static void load(char *spec)
 			exit(2);
 		(void)fclose(in);
 		a->body_len = (int)st.st_size;
-		a->head_len = snprintf(head, sizeof head,
-				       "Status: 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", type, a->body_len);
+		a->head_len =
+			snprintf(head, sizeof head, "Status: 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+				 type, a->body_len);
 	}
 	a->head = strdup(head);
 }

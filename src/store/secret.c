@@ -91,7 +91,8 @@ static const struct pg_stmt select_pins = {
 	"SELECT DISTINCT (v.settings->>'secrets_revision')::int8 FROM functions_admin.edge_functions f"
 	" JOIN functions_admin.edge_function_versions v ON v.function_id = f.id"
 	" WHERE f.project_ref = $1 AND v.settings ? 'secrets_revision' AND (v.version = f.active_version"
-	" OR EXISTS (SELECT FROM functions_admin.function_traffic t WHERE t.function_id = f.id AND t.version = v.version)"
+	" OR EXISTS (SELECT FROM functions_admin.function_traffic t WHERE t.function_id = f.id AND t.version = "
+	"v.version)"
 	" OR EXISTS (SELECT FROM functions_admin.edge_function_deployments d WHERE d.function_id = f.id"
 	" AND d.version = v.version AND d.finished_at IS NULL)) ORDER BY 1",
 };
