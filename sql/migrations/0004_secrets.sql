@@ -32,3 +32,7 @@ CREATE UNIQUE INDEX secrets_current ON functions_admin.secrets
   (project_ref, coalesce(function_id, '00000000-0000-0000-0000-000000000000'), name) WHERE removed_revision IS NULL;
 CREATE INDEX secrets_history ON functions_admin.secrets (project_ref, removed_revision) WHERE removed_revision IS NOT NULL;
 CREATE INDEX secrets_function ON functions_admin.secrets (function_id) WHERE function_id IS NOT NULL;
+
+-- Which versions are pinned to a revision: few or none, found without looking at all the others.
+CREATE INDEX versions_pinned ON functions_admin.edge_function_versions (function_id, version)
+  WHERE settings ? 'secrets_revision';

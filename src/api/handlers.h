@@ -54,6 +54,12 @@ bool secrets_unset(struct call *c, struct err *e);
 bool secrets_revisions(struct call *c, struct err *e);
 bool secrets_rollback(struct call *c, struct err *e);
 
+/* settings.c */
+bool settings_get(struct call *c, struct err *e);
+bool settings_patch(struct call *c, struct err *e);
+bool defaults_get(struct call *c, struct err *e);
+bool defaults_patch(struct call *c, struct err *e);
+
 /* ops.c */
 bool ops_health(struct call *c, struct err *e);
 bool ops_ready(struct call *c, struct err *e);

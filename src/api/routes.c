@@ -47,6 +47,11 @@ const struct route api_routes[] = {
 	{"GET", "/v1/projects/{ref}/releases/{n}", SCOPE_FUNCTIONS_READ, 0, releases_get},
 	{"POST", "/v1/projects/{ref}/releases/{n}/rollback", SCOPE_FUNCTIONS_WRITE, 0, releases_rollback},
 
+	{"GET", FUNCTIONS "/{slug}/settings", SCOPE_FUNCTIONS_READ, 0, settings_get},
+	{"PATCH", FUNCTIONS "/{slug}/settings", SCOPE_FUNCTIONS_WRITE, 0, settings_patch},
+	{"GET", "/v1/projects/{ref}/function-defaults", SCOPE_FUNCTIONS_READ, 0, defaults_get},
+	{"PATCH", "/v1/projects/{ref}/function-defaults", SCOPE_PROJECTS_ADMIN, 0, defaults_patch},
+
 	{"GET", SECRETS, SCOPE_SECRETS_READ, 0, secrets_list},
 	{"POST", SECRETS, SCOPE_SECRETS_WRITE, 0, secrets_set},
 	{"DELETE", SECRETS, SCOPE_SECRETS_WRITE, 0, secrets_unset},

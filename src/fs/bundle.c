@@ -104,3 +104,25 @@ bool bundle_has_path(const char *const *paths, size_t count, const char *path)
 			return true;
 	return false;
 }
+
+const char **bundle_clean_patterns(struct arena *a, const char *const *patterns, size_t max_path, struct err *e)
+{
+	const char **out;
+	size_t count = 0;
+
+	while (patterns != NULL && patterns[count] != NULL)
+		count++;
+	out = arena_array(a, count + 1, sizeof *out);
+	if (out == NULL) {
+		(void)err_no_memory(e);
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		out[i] = text_starts(patterns[i], "./") ? patterns[i] + 2 : patterns[i];
+		if (!bundle_check_path(out[i], max_path, e)) {
+			(void)err_prefix(e, "static_patterns");
+			return NULL;
+		}
+	}
+	return out;
+}

@@ -24,6 +24,10 @@ MUST_CHECK bool bundle_check_path(const char *path, size_t max_bytes, struct err
  */
 MUST_CHECK bool bundle_check_tree(struct arena *a, const char *const *paths, size_t count, struct err *e);
 
+/* Static patterns are globs; "./x" means "x", and none may lead out of the upload. The list, NULL-terminated in the
+ * arena; NULL with the error set. */
+const char **bundle_clean_patterns(struct arena *a, const char *const *patterns, size_t max_path, struct err *e);
+
 /* True when the list has this very path. */
 bool bundle_has_path(const char *const *paths, size_t count, const char *path);
 

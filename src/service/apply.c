@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "fs/release.h"
 #include "service/secret.h"
+#include "service/settings.h"
 #include "store/blob.h"
 #include "store/deployment.h"
 #include "store/function.h"
@@ -98,7 +99,8 @@ bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a,
 
 /* The manifest */
 
-const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent)
+const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent,
+						      const char *project_settings)
 {
 	const struct version *v = &f->version;
 	struct manifest_version *m = arena_alloc(a, sizeof *m);
@@ -124,9 +126,12 @@ const struct manifest_version *apply_manifest_version(struct arena *a, const str
 		.import_map = v->import_map != NULL ? arena_printf(a, RELEASE_SOURCE "/%s", v->import_map) : NULL,
 		.static_patterns = patterns,
 		.verify_jwt = v->verify_jwt,
-		.settings = v->settings,
+		.settings = settings_with_defaults(a, project_settings, v->settings),
 	};
-	return m->path == NULL || m->entrypoint == NULL || (v->import_map != NULL && m->import_map == NULL) ? NULL : m;
+	return m->path == NULL || m->settings == NULL || m->entrypoint == NULL ||
+			       (v->import_map != NULL && m->import_map == NULL)
+		       ? NULL
+		       : m;
 }
 
 /* The splits of the few functions that have one. */
@@ -182,7 +187,7 @@ static bool read_splits(struct pg_conn *c, struct arena *a, const char *project_
 }
 
 static bool add_to_manifest(struct manifest *m, struct arena *a, const struct function *f, const struct split *split,
-			    struct err *e)
+			    const char *project_settings, struct err *e)
 {
 	struct manifest_version versions[MAX_SHARES];
 	size_t count = split != NULL ? split->count : 1;
@@ -193,7 +198,7 @@ static bool add_to_manifest(struct manifest *m, struct arena *a, const struct fu
 
 		if (split != NULL)
 			each.version = split->versions[i];
-		v = apply_manifest_version(a, &each, split != NULL ? split->shares[i].percent : 100);
+		v = apply_manifest_version(a, &each, split != NULL ? split->shares[i].percent : 100, project_settings);
 		if (v == NULL)
 			return err_no_memory(e);
 		versions[i] = *v;
@@ -201,16 +206,17 @@ static bool add_to_manifest(struct manifest *m, struct arena *a, const struct fu
 	return manifest_add(m, f->slug, f->id, split != NULL ? f->sticky : NULL, versions, count, e);
 }
 
-static bool put_manifest(struct service *s, struct arena *a, int64_t generation, const struct function_list *list,
-			 const struct splits *splits, struct err *e)
+static bool put_manifest(struct service *s, struct arena *a, const struct project *project,
+			 const struct function_list *list, const struct splits *splits, struct err *e)
 {
 	struct manifest *m = NULL;
 	char *text = NULL;
 	size_t len = 0;
-	bool ok = manifest_new(&m, s->cfg->project_ref, generation, e);
+	bool ok = manifest_new(&m, project->ref, project->generation, e);
 
 	for (size_t i = 0; ok && i < list->count; i++)
-		ok = add_to_manifest(m, a, &list->items[i], find_split(splits, list->items[i].id), e);
+		ok = add_to_manifest(m, a, &list->items[i], find_split(splits, list->items[i].id), project->settings,
+				     e);
 	ok = ok && manifest_render(m, &text, &len, e) &&
 	     folder_put(s->folder, MANIFEST_FILE, text, len, (mode_t)s->cfg->functions_mode & 0666, e);
 	free(text);
@@ -220,20 +226,17 @@ static bool put_manifest(struct service *s, struct arena *a, int64_t generation,
 
 /* The state */
 
-static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, int64_t *generation,
+static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, struct project *project,
 		       struct function_list *list, struct splits *splits, struct err *e)
 {
-	struct project project;
-
 	if (!pg_begin_snapshot(c, e))
 		return false;
-	if (!project_find(c, a, s->cfg->project_ref, &project, e) ||
+	if (!project_find(c, a, s->cfg->project_ref, project, e) ||
 	    !function_list_active(c, a, s->cfg->project_ref, list, e) ||
 	    !read_splits(c, a, s->cfg->project_ref, splits, e)) {
 		pg_rollback(c);
 		return false;
 	}
-	*generation = project.generation;
 	return pg_commit(c, e);
 }
 
@@ -306,7 +309,7 @@ static bool ensure_split(struct service *s, struct pg_conn *c, struct arena *a, 
 }
 
 /* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
-static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, int64_t generation,
+static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, const struct project *project,
 		       const struct function_list *list, const struct splits *splits, struct applied *next,
 		       struct err *e)
 {
@@ -325,25 +328,25 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, in
 		if (find_item(next, s->applied->items[i].slug) == NULL &&
 		    !folder_unlink(s->folder, s->applied->items[i].slug, e))
 			return false;
-	return folder_sync(s->folder, e) && put_manifest(s, a, generation, list, splits, e);
+	return folder_sync(s->folder, e) && put_manifest(s, a, project, list, splits, e);
 }
 
 static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
 {
 	struct function_list list;
 	struct splits splits;
+	struct project project;
 	struct applied *next;
-	int64_t generation;
 
-	if (!read_state(s, c, a, &generation, &list, &splits, e))
+	if (!read_state(s, c, a, &project, &list, &splits, e))
 		return false;
 	/* Secrets first: a version that is pinned to a revision must find it from its first call on. */
 	if (!secret_deliver(s, c, a, e))
 		return false;
-	next = new_applied(generation, &list);
+	next = new_applied(project.generation, &list);
 	if (next == NULL)
 		return err_no_memory(e);
-	if (!show_state(s, c, a, generation, &list, &splits, next, e)) {
+	if (!show_state(s, c, a, &project, &list, &splits, next, e)) {
 		applied_free(next);
 		return false;
 	}

@@ -35,6 +35,7 @@ MUST_CHECK bool apply_ensure_release(struct service *s, struct pg_conn *c, struc
 				     struct err *e);
 
 /* The version as manifest and boot request have it; strings in the arena. NULL when memory is out. */
-const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent);
+const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent,
+						      const char *project_settings);
 
 #endif

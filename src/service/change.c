@@ -2,8 +2,10 @@
 
 #include "core/names.h"
 #include "core/text.h"
+#include "fs/bundle.h"
 #include "service/digest.h"
 #include "service/rollout.h"
+#include "service/settings.h"
 #include "store/deployment.h"
 #include "store/function.h"
 #include "store/release.h"
@@ -23,20 +25,19 @@ static bool add_deployment(struct pg_conn *c, struct arena *a, const struct acto
 
 /* Activating */
 
-/* Makes the chosen version one that is like it but for verify_jwt: versions themselves never change. */
+/* Makes the chosen version, with what the caller has changed in it, a new one: versions themselves never change. */
 static bool derive_version(struct pg_conn *c, struct arena *a, const struct actor *who, struct function *f,
-			   bool verify_jwt, struct err *e)
+			   struct err *e)
 {
 	struct version *v = &f->version;
 	struct function numbered;
 	struct file_list files;
 
-	v->verify_jwt = verify_jwt;
 	v->source = "settings";
 	v->source_version = v->number;
 	v->created_by = who->name;
 	v->created_at = service_now();
-	if (!version_files(c, a, f->id, v->number, &files, e) || !digest_version(v, &files, e) ||
+	if (!version_files(c, a, f->id, v->number, &files, e) || !digest_version(a, v, &files, e) ||
 	    !function_next_version(c, a, f->project_ref, f->slug, f->name, f->id, &numbered, e))
 		return false;
 	v->number = numbered.latest_version;
@@ -62,9 +63,11 @@ static bool choose(struct pg_conn *c, struct arena *a, const struct actor *who, 
 	if (choice->id != NULL && !text_eq(choice->id, f->id))
 		return err_set(e, ERR_CONFLICT, "id_mismatch", "Function %s has another id than the one given",
 			       choice->slug);
-	if (choice->verify_jwt != VERIFY_KEEP && verify != f->version.verify_jwt &&
-	    !derive_version(c, a, who, f, verify, e))
-		return false;
+	if (choice->verify_jwt != VERIFY_KEEP && verify != f->version.verify_jwt) {
+		f->version.verify_jwt = verify;
+		if (!derive_version(c, a, who, f, e))
+			return false;
+	}
 	return add_deployment(c, a, who, out, e);
 }
 
@@ -235,6 +238,68 @@ bool change_traffic(struct service *s, struct arena *a, const struct actor *who,
 		item.shares = *shares;
 	return pick(s, a, who, &item, find_split, &target, e) &&
 	       run_one(s, a, who, &item, req, "traffic", "function.traffic", false, out, e);
+}
+
+struct settings_target {
+	struct service *service;
+	const struct actor *who;
+	const struct change_request *req;
+	const struct change_settings *wanted;
+	bool same; /* result: nothing to change */
+};
+
+static bool find_settings(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
+{
+	struct settings_target *t = ctx;
+	struct function *f = &item->function;
+	struct version *v = &f->version;
+	uint8_t before[sizeof v->digest];
+	struct file_list files;
+
+	if (!function_find_active(c, a, t->req->project_ref, t->req->slug, f, e) ||
+	    !version_files(c, a, f->id, v->number, &files, e))
+		return false;
+	memcpy(before, v->digest, sizeof before);
+	if (t->wanted->verify_jwt != VERIFY_KEEP)
+		v->verify_jwt = t->wanted->verify_jwt == VERIFY_ON;
+	if (t->wanted->static_patterns != NULL) {
+		v->static_patterns = bundle_clean_patterns(a, t->wanted->static_patterns,
+							   (size_t)t->service->cfg->max_path_bytes, e);
+		if (v->static_patterns == NULL)
+			return false;
+	}
+	if (t->wanted->patch != NULL && !settings_merge(a, v->settings, t->wanted->patch, false, &v->settings, e))
+		return false;
+	if (!digest_version(a, v, &files, e))
+		return false;
+	t->same = memcmp(before, v->digest, sizeof before) == 0;
+	v->message = t->req->message;
+	/* Two changes at once: the later one would undo the earlier, having read before it. */
+	item->expected =
+		t->req->expected.set ? t->req->expected : (struct expectation){true, f->active_version, f->updated_at};
+	return !t->same && derive_version(c, a, t->who, f, e);
+}
+
+bool change_configure(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+		      const struct change_settings *wanted, struct function *out, struct err *e)
+{
+	struct settings_target target = {.service = s, .who = who, .req = req, .wanted = wanted};
+	struct change_request checked = *req;
+	struct rollout_item item = {0};
+
+	if (!pick(s, a, who, &item, find_settings, &target, e)) {
+		*out = item.function;
+		return target.same;
+	}
+	checked.expected = item.expected;
+	if (run_one(s, a, who, &item, &checked, "settings", "function.settings", false, out, e))
+		return true;
+	if (e->kind == ERR_PRECONDITION && !req->expected.set) {
+		*e = (struct err)ERR_INIT;
+		(void)err_set(e, ERR_CONFLICT, "changed_meanwhile", "The function was changed at the same time");
+		(void)err_hint(e, "Nothing was changed by this call; send it again.");
+	}
+	return false;
 }
 
 bool change_remove(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,

@@ -7,6 +7,8 @@
 
 #include "service/service.h"
 
+#include <jansson.h>
+
 /* One function of a bulk activation. */
 struct change_choice {
 	const char *slug;
@@ -44,6 +46,19 @@ MUST_CHECK bool change_roll_back(struct service *s, struct arena *a, const struc
 MUST_CHECK bool change_traffic(struct service *s, struct arena *a, const struct actor *who,
 			       const struct change_request *req, const struct shares *shares, const char *sticky,
 			       struct function *out, struct err *e);
+
+/* What a change of settings asks for. */
+struct change_settings {
+	enum verify_choice verify_jwt;
+	const char *const *static_patterns; /* NULL keeps them */
+	const json_t *patch;                /* for settings_merge(); NULL keeps the settings */
+};
+
+/* A version like the active one but for its settings is made and activated; nothing happens where they are so already.
+ */
+MUST_CHECK bool change_configure(struct service *s, struct arena *a, const struct actor *who,
+				 const struct change_request *req, const struct change_settings *wanted,
+				 struct function *out, struct err *e);
 
 /* Removes the function: it stops being served, then its releases leave the disk. Its versions stay in the database. */
 MUST_CHECK bool change_remove(struct service *s, struct arena *a, const struct actor *who,

@@ -48,29 +48,6 @@ static bool check_request(const struct deploy_request *req, const struct file_li
 	return true;
 }
 
-/* Static patterns are globs; "./x" means "x", and none may lead out of the upload. */
-static const char **clean_patterns(struct arena *a, const char *const *patterns, int64_t max_path, struct err *e)
-{
-	const char **out;
-	size_t count = 0;
-
-	while (patterns != NULL && patterns[count] != NULL)
-		count++;
-	out = arena_array(a, count + 1, sizeof *out);
-	if (out == NULL) {
-		(void)err_no_memory(e);
-		return NULL;
-	}
-	for (size_t i = 0; i < count; i++) {
-		out[i] = text_starts(patterns[i], "./") ? patterns[i] + 2 : patterns[i];
-		if (!bundle_check_path(out[i], (size_t)max_path, e)) {
-			(void)err_prefix(e, "static_patterns");
-			return NULL;
-		}
-	}
-	return out;
-}
-
 static bool check_bundle_digest(struct arena *a, const struct deploy_request *req, const struct file_list *files,
 				struct version *v, struct err *e)
 {
@@ -106,7 +83,7 @@ static bool describe_version(struct service *s, struct arena *a, const struct ac
 		.created_by = who->name,
 		.created_at = service_now(),
 	};
-	v->static_patterns = clean_patterns(a, req->static_patterns, s->cfg->max_path_bytes, e);
+	v->static_patterns = bundle_clean_patterns(a, req->static_patterns, (size_t)s->cfg->max_path_bytes, e);
 	if (v->static_patterns == NULL)
 		return false;
 	return v->kind == KIND_SOURCE || check_bundle_digest(a, req, files, v, e);
@@ -246,7 +223,10 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	out->created = !found;
 	v.verify_jwt =
 		req->verify_jwt == VERIFY_KEEP ? !found || current.version.verify_jwt : req->verify_jwt == VERIFY_ON;
-	if (!digest_version(&v, &files, e))
+	/* An upload says nothing of limits and the like: they stay as they are. */
+	if (found)
+		v.settings = current.version.settings;
+	if (!digest_version(a, &v, &files, e))
 		return false;
 	if (found && memcmp(v.digest, current.version.digest, sizeof v.digest) == 0 &&
 	    (req->name == NULL || text_eq(req->name, current.name))) {

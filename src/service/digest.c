@@ -1,6 +1,7 @@
 #include "service/digest.h"
 
 #include "core/crypto.h"
+#include "service/settings.h"
 
 #include <endian.h>
 #include <string.h>
@@ -19,18 +20,22 @@ static void text_piece(struct sha256 *h, const char *s)
 	piece(h, s != NULL ? s : "", s != NULL ? strlen(s) : 0);
 }
 
-bool digest_version(struct version *v, const struct file_list *files, struct err *e)
+bool digest_version(struct arena *a, struct version *v, const struct file_list *files, struct err *e)
 {
+	const char *settings = settings_canonical(a, v->settings);
 	struct sha256 *h = sha256_new();
 	bool ok;
 
-	if (h == NULL)
+	if (h == NULL || settings == NULL) {
+		sha256_free(h);
 		return err_no_memory(e);
+	}
 	text_piece(h, v->kind == KIND_ESZIP ? "eszip" : "source");
 	text_piece(h, v->entrypoint);
 	text_piece(h, v->import_map);
 	text_piece(h, v->verify_jwt ? "verify" : "open");
-	text_piece(h, v->settings);
+	/* As the database gives it back it has other spaces; what counts is what it says. */
+	text_piece(h, settings);
 	for (size_t i = 0; v->static_patterns != NULL && v->static_patterns[i] != NULL; i++)
 		text_piece(h, v->static_patterns[i]);
 	text_piece(h, "files");

@@ -6,10 +6,11 @@
 #ifndef FA_SERVICE_DIGEST_H
 #define FA_SERVICE_DIGEST_H
 
+#include "core/arena.h"
 #include "core/error.h"
 #include "core/model.h"
 
 /* files: sorted by path. Fills v->digest. */
-MUST_CHECK bool digest_version(struct version *v, const struct file_list *files, struct err *e);
+MUST_CHECK bool digest_version(struct arena *a, struct version *v, const struct file_list *files, struct err *e);
 
 #endif

@@ -4,10 +4,12 @@
 #include "fs/manifest.h"
 #include "service/apply.h"
 #include "service/probe.h"
+#include "service/settings.h"
 #include "service/smoke.h"
 #include "store/audit.h"
 #include "store/deployment.h"
 #include "store/function.h"
+#include "store/project.h"
 #include "store/version.h"
 
 #include <stdlib.h>
@@ -32,9 +34,10 @@ const char *rollout_shares_json(struct arena *a, const struct shares *shares)
 
 /* Stage, boot */
 
-static bool boot(struct service *s, struct arena *a, const struct function *f, struct activation *item, struct err *e)
+static bool boot(struct service *s, struct arena *a, const struct project *project, const struct function *f,
+		 struct activation *item, struct err *e)
 {
-	const struct manifest_version *v = apply_manifest_version(a, f, 100);
+	const struct manifest_version *v = apply_manifest_version(a, f, 100, project->settings);
 	json_t *json = v != NULL ? manifest_version_json(v) : NULL;
 	bool ok;
 
@@ -51,9 +54,12 @@ static bool prepare(struct service *s, struct arena *a, const struct rollout_ite
 		    struct err *e)
 {
 	struct function each[MAX_SHARES + 1] = {ri->function};
+	struct project project;
 	struct pg_conn *c = NULL;
 	size_t count = 1;
-	bool ok = folder_check_slug(s->folder, ri->function.slug, e) && pg_acquire(s->pool, &c, e);
+	bool pinned = false;
+	bool ok = folder_check_slug(s->folder, ri->function.slug, e) && pg_acquire(s->pool, &c, e) &&
+		  project_find(c, a, s->cfg->project_ref, &project, e);
 
 	for (size_t i = 0; ok && i < ri->shares.count; i++) {
 		if (ri->shares.items[i].version == ri->function.version.number)
@@ -62,14 +68,18 @@ static bool prepare(struct service *s, struct arena *a, const struct rollout_ite
 		ok = version_find(c, a, ri->function.id, ri->shares.items[i].version, &each[count].version, e);
 		count++;
 	}
-	for (size_t i = 0; ok && i < count; i++)
+	for (size_t i = 0; ok && i < count; i++) {
+		pinned = pinned || settings_pin(each[i].version.settings) != 0;
 		ok = apply_ensure_release(s, c, a, &each[i], e);
+	}
 	/* Given back before the runtime is asked, which may take its time. */
 	pg_release(c);
 	item->staged_at = service_now();
+	/* A version that is pinned to a revision of the secrets boots with them. */
+	ok = ok && (!pinned || apply_secrets(s, e));
 	for (size_t i = 0; ok && s->probe != NULL && i < count; i++)
 		if (i > 0 || !ri->skip_boot)
-			ok = boot(s, a, &each[i], item, e);
+			ok = boot(s, a, &project, &each[i], item, e);
 	return ok;
 }
 

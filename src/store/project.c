@@ -9,6 +9,15 @@ static const struct pg_stmt select_one = {
 	"SELECT " COLUMNS
 	" FROM functions_admin.projects WHERE ref = $1::text OR (is_default AND $1::text = 'default')",
 };
+static const struct pg_stmt select_locked = {
+	"project_lock",
+	"SELECT " COLUMNS " FROM functions_admin.projects WHERE ref = $1 FOR UPDATE",
+};
+static const struct pg_stmt update_defaults = {
+	"project_set_defaults",
+	"UPDATE functions_admin.projects SET settings = jsonb_set(settings, '{function_defaults}', $2::jsonb),"
+	" generation = generation + 1, revision = revision + 1 WHERE ref = $1",
+};
 static const struct pg_stmt select_all = {
 	"project_all",
 	"SELECT " COLUMNS " FROM functions_admin.projects WHERE $1::text IS NULL OR ref = $1 ORDER BY ref",
@@ -45,6 +54,29 @@ bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct pr
 		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
 	read_row(r, 0, out);
 	return true;
+}
+
+bool project_lock(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, ref);
+	if (!pg_query(c, a, &select_locked, &p, &r, e))
+		return false;
+	if (pg_rows(r) == 0)
+		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
+	read_row(r, 0, out);
+	return true;
+}
+
+bool project_set_defaults(struct pg_conn *c, struct arena *a, const char *ref, const char *defaults, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, ref);
+	pg_text(&p, defaults);
+	return pg_query(c, a, &update_defaults, &p, NULL, e);
 }
 
 bool project_list(struct pg_conn *c, struct arena *a, const char *only, struct project **out, size_t *count,

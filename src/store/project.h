@@ -12,6 +12,13 @@ MUST_CHECK bool project_find(struct pg_conn *c, struct arena *a, const char *ref
 MUST_CHECK bool project_list(struct pg_conn *c, struct arena *a, const char *only, struct project **out, size_t *count,
 			     struct err *e);
 
+/* As project_find(), and locks the row for the caller's transaction. */
+MUST_CHECK bool project_lock(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e);
+
+/* The settings that functions have where they do not choose (JSON); a new generation, since the manifest shows them. */
+MUST_CHECK bool project_set_defaults(struct pg_conn *c, struct arena *a, const char *ref, const char *defaults,
+				     struct err *e);
+
 /* Makes sure that the project exists; the first one of a database becomes its default. */
 MUST_CHECK bool project_ensure(struct pg_conn *c, struct arena *a, const char *ref, const char *name, struct err *e);
 

@@ -86,15 +86,19 @@ static const struct pg_stmt select_exists = {
 	"secret_revision_exists",
 	"SELECT EXISTS (SELECT FROM functions_admin.secret_revisions WHERE project_ref = $1 AND revision = $2::int8)",
 };
+/* Those that serve, those on their way, and the newest few besides: a split may be about to use their versions. */
 static const struct pg_stmt select_pins = {
 	"secret_pins",
-	"SELECT DISTINCT (v.settings->>'secrets_revision')::int8 FROM functions_admin.edge_functions f"
-	" JOIN functions_admin.edge_function_versions v ON v.function_id = f.id"
-	" WHERE f.project_ref = $1 AND v.settings ? 'secrets_revision' AND (v.version = f.active_version"
-	" OR EXISTS (SELECT FROM functions_admin.function_traffic t WHERE t.function_id = f.id AND t.version = "
-	"v.version)"
-	" OR EXISTS (SELECT FROM functions_admin.edge_function_deployments d WHERE d.function_id = f.id"
-	" AND d.version = v.version AND d.finished_at IS NULL)) ORDER BY 1",
+	"WITH pinned AS MATERIALIZED (SELECT f.id, v.version, (v.settings->>'secrets_revision')::int8 AS pin,"
+	" v.version = f.active_version AS active"
+	" FROM functions_admin.edge_function_versions v JOIN functions_admin.edge_functions f ON f.id = v.function_id"
+	" WHERE v.settings ? 'secrets_revision' AND f.project_ref = $1)"
+	" SELECT pin FROM pinned p WHERE active"
+	" OR EXISTS (SELECT FROM functions_admin.function_traffic t WHERE t.function_id = p.id AND t.version = "
+	"p.version)"
+	" OR EXISTS (SELECT FROM functions_admin.edge_function_deployments d WHERE d.function_id = p.id"
+	" AND d.version = p.version AND d.finished_at IS NULL)"
+	" UNION (SELECT DISTINCT pin FROM pinned ORDER BY pin DESC LIMIT 8) ORDER BY 1",
 };
 static const struct pg_stmt select_otherwise = {
 	"secret_sealed_otherwise",

@@ -87,6 +87,10 @@ test('every operation succeeds as described', async () => {
     await ok(200, 'GET', service.functions(`/${slug}/body`));
     await ok(200, 'GET', `/v1/functions/${slug}`);
   }
+  await ok(200, 'PATCH', service.functions('/hello/settings'), { json: { limits: { memory_mb: 200 }, platform: [], message: 'less' } });
+  await ok(200, 'GET', service.functions('/hello/settings'));
+  await ok(200, 'PATCH', `/v1/projects/${REF}/function-defaults`, { json: { imports: { npm: false } } });
+  await ok(200, 'GET', `/v1/projects/${REF}/function-defaults`);
   for (const target of [`/v1/projects/${REF}/secrets`, service.functions('/hello/secrets')]) {
     await ok(201, 'POST', target, { json: [{ name: 'A', value: 'a' }, { name: 'B', value: '' }] });
     await ok(200, 'GET', target);
