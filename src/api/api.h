@@ -12,11 +12,14 @@
 #include "http/response.h"
 #include "service/service.h"
 
+struct answers;
+
 /* One for the process. */
 struct api {
 	struct service *service;
 	const struct auth *auth;
 	const struct config *cfg;
+	struct answers *answers;
 };
 
 /* One request on its way through. */

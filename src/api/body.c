@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUNDLE_TYPE "application/vnd.denoland.eszip"
+/* A body up to this size is put together before it is sent, so that it can be held (api/answers.h). */
+#define IN_MEMORY ((int64_t)512 * 1024)
 
 /* One part: its head (with the end of the part before it), then a file's content or none. */
 struct part {
@@ -29,23 +30,35 @@ static bool to_writer(void *ctx, const void *data, size_t len, struct err *e)
 	return w->write(w->ctx, data, len) ? true : err_set(e, ERR_INTERNAL, "client_gone", "The client went away");
 }
 
-static bool stream_body(void *ctx, const struct response_writer *w)
+static bool write_parts(const struct body *b, struct response_writer *w, struct err *e)
 {
-	const struct body *b = ctx;
-	struct response_writer out = *w;
-	struct err e = ERR_INIT;
-
 	for (size_t i = 0; i < b->count; i++) {
 		const struct part *p = &b->parts[i];
 
-		if (p->head[0] != '\0' && !w->write(w->ctx, p->head, strlen(p->head)))
+		if (!to_writer(w, p->head, strlen(p->head), e) ||
+		    (p->file != NULL && !function_read(b->service, p->file, to_writer, w, e)))
 			return false;
-		if (p->file != NULL && !function_read(b->service, p->file, to_writer, &out, &e)) {
-			log_warn("a download ended early: %s", e.message);
-			return false;
-		}
 	}
 	return true;
+}
+
+static bool stream_body(void *ctx, const struct response_writer *w)
+{
+	struct response_writer out = *w;
+	struct err e = ERR_INIT;
+
+	if (write_parts(ctx, &out, &e))
+		return true;
+	log_warn("a download ended early: %s", e.message);
+	return false;
+}
+
+static bool to_buffer(void *ctx, const void *data, size_t len)
+{
+	struct buf *b = ctx;
+
+	buf_put(b, data, len);
+	return !b->failed;
 }
 
 static bool send_parts(struct call *c, struct part *parts, size_t count, struct err *e)
@@ -60,6 +73,11 @@ static bool send_parts(struct call *c, struct part *parts, size_t count, struct 
 	for (size_t i = 0; i < count; i++)
 		c->resp->content_length +=
 			(int64_t)strlen(parts[i].head) + (parts[i].file != NULL ? parts[i].file->size : 0);
+	if (c->resp->content_length <= IN_MEMORY) {
+		struct response_writer w = {.write = to_buffer, .ctx = &c->resp->body};
+
+		return write_parts(b, &w, e);
+	}
 	c->resp->stream = stream_body;
 	c->resp->stream_ctx = b;
 	return true;
@@ -157,7 +175,7 @@ static bool send_bundle(struct call *c, const struct function *f, struct err *e)
 	if (files.count != 1)
 		return err_set(e, ERR_INTERNAL, NULL, "A bundle has one file, this one has %zu", files.count);
 	*part = (struct part){.head = "", .file = &files.items[0]};
-	response_header(c->resp, "Content-Type", BUNDLE_TYPE);
+	response_header(c->resp, "Content-Type", BODY_BUNDLE_TYPE);
 	return send_parts(c, part, 1, e);
 }
 
@@ -165,7 +183,7 @@ bool body_send(struct call *c, const struct function *f, struct err *e)
 {
 	if (f->version.kind == KIND_SOURCE)
 		return send_source(c, f, e);
-	if (request_accepts(c->req, BUNDLE_TYPE))
+	if (request_accepts(c->req, BODY_BUNDLE_TYPE))
 		return send_bundle(c, f, e);
 	(void)err_set(e, ERR_ACCEPT, "sources_unavailable",
 		      "The function %s was deployed as a bundle, so its sources are not here", f->slug);

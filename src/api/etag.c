@@ -1,9 +1,9 @@
 #include "api/etag.h"
 
+#include "core/crypto.h"
 #include "core/text.h"
 
 #include <string.h>
-#include <strings.h>
 
 void etag_set(struct call *c, const struct function *f)
 {
@@ -13,12 +13,18 @@ void etag_set(struct call *c, const struct function *f)
 		response_header(c->resp, "ETag", tag);
 }
 
-static const char *header_of(const struct response *r, const char *name)
+void etag_set_rendered(struct call *c)
 {
-	for (size_t i = 0; i < r->header_count; i++)
-		if (strcasecmp(r->headers[i].name, name) == 0)
-			return r->headers[i].value;
-	return NULL;
+	char hex[2 * SHA256_BYTES + 1];
+	uint8_t hash[SHA256_BYTES];
+	const char *tag;
+
+	if (!crypto_sha256(c->resp->body.data, c->resp->body.len, hash))
+		return;
+	text_hex(hash, 16, hex);
+	tag = arena_printf(c->arena, "\"%s\"", hex);
+	if (tag != NULL)
+		response_header(c->resp, "ETag", tag);
 }
 
 /* Weak comparison (RFC 9110, 8.8.3.2): a gateway that compresses makes W/"x" of "x". */
@@ -42,7 +48,7 @@ static bool names_tag(const char *list, const char *tag)
 bool etag_unchanged(struct call *c)
 {
 	const char *wanted = request_header(c->req, "If-None-Match");
-	const char *tag = header_of(c->resp, "ETag");
+	const char *tag = response_get(c->resp, "ETag");
 
 	if (wanted == NULL || tag == NULL || !names_tag(wanted, tag))
 		return false;

@@ -9,6 +9,9 @@
 /* The ETag header for this function. */
 void etag_set(struct call *c, const struct function *f);
 
+/* The ETag header for the answer as it is rendered: of lists, which change in more ways than a version shows. */
+void etag_set_rendered(struct call *c);
+
 /* Answers 304 and returns true where If-None-Match names the ETag that was set (RFC 9110, 13.1.2). */
 bool etag_unchanged(struct call *c);
 

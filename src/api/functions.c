@@ -1,3 +1,4 @@
+#include "api/answers.h"
 #include "api/body.h"
 #include "api/etag.h"
 #include "api/handlers.h"
@@ -12,7 +13,7 @@
 
 #include <string.h>
 
-bool functions_list(struct call *c, struct err *e)
+static bool render_list(struct call *c, struct err *e)
 {
 	json_t *array = json_array();
 	struct function_list list;
@@ -32,21 +33,51 @@ bool functions_list(struct call *c, struct err *e)
 	return response_json(c->resp, 200, array, e);
 }
 
+bool functions_list(struct call *c, struct err *e)
+{
+	if (answers_recall(c, "functions"))
+		return true;
+	if (!render_list(c, e))
+		return false;
+	etag_set_rendered(c);
+	answers_hold(c, "functions");
+	(void)etag_unchanged(c);
+	return true;
+}
+
 bool functions_get(struct call *c, struct err *e)
 {
+	const char *what = arena_printf(c->arena, "functions/%s", c->slug);
 	struct function f;
 
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e))
+	if (what == NULL)
+		return err_no_memory(e);
+	if (answers_recall(c, what))
+		return true;
+	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) ||
+	    !response_json(c->resp, 200, view_function(c->arena, &f), e))
 		return false;
 	etag_set(c, &f);
-	return etag_unchanged(c) || response_json(c->resp, 200, view_function(c->arena, &f), e);
+	answers_hold(c, what);
+	(void)etag_unchanged(c);
+	return true;
 }
 
 bool functions_body(struct call *c, struct err *e)
 {
+	/* What a bundle's body answers depends on the Accept header. */
+	const char *what = arena_printf(c->arena, "functions/%s/body%s", c->slug,
+					request_accepts(c->req, BODY_BUNDLE_TYPE) ? " or bundle" : "");
 	struct function f;
 
-	return function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) && body_send(c, &f, e);
+	if (what == NULL)
+		return err_no_memory(e);
+	if (answers_recall(c, what))
+		return true;
+	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) || !body_send(c, &f, e))
+		return false;
+	answers_hold(c, what);
+	return true;
 }
 
 /* What was deployed, and what that was: X-Deploy-Result tells the cases apart that the function object cannot. */

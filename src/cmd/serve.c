@@ -1,3 +1,4 @@
+#include "api/answers.h"
 #include "api/api.h"
 #include "cmd/cmd.h"
 #include "core/log.h"
@@ -92,6 +93,8 @@ static bool start(struct running *r, struct err *e)
 	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e))
 		return false;
 	r->api = (struct api){.service = r->service, .auth = r->auth, .cfg = r->cfg};
+	if (!answers_new(&r->api.answers, e))
+		return false;
 	options.listen = r->cfg->listen;
 	options.mode = (unsigned)r->cfg->listen_mode;
 	options.workers = (int)r->cfg->workers;
@@ -148,6 +151,7 @@ static void stop(struct running *r)
 	fcgi_free(r->fcgi);
 	if (r->fcgi != NULL && r->cfg->pid_file != NULL && r->cfg->pid_file[0] != '\0')
 		(void)unlink(r->cfg->pid_file);
+	answers_free(r->api.answers);
 	auth_free(r->auth);
 	service_close(r->service);
 	config_free(r->cfg);

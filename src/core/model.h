@@ -18,6 +18,7 @@ struct project {
 	const char *settings; /* JSON object */
 	int64_t generation;
 	int64_t revision;
+	int64_t epoch;            /* of the database's connections: revisions of another epoch say nothing */
 	int64_t secrets_revision; /* the set of secrets that functions get */
 	int64_t created_at;
 };

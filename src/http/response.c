@@ -88,6 +88,14 @@ void response_header(struct response *r, const char *name, const char *value)
 	*h = (struct response_header){.name = name, .value = value};
 }
 
+const char *response_get(const struct response *r, const char *name)
+{
+	for (size_t i = 0; i < r->header_count; i++)
+		if (strcasecmp(r->headers[i].name, name) == 0)
+			return r->headers[i].value;
+	return NULL;
+}
+
 static void set_default(struct response *r, const char *name, const char *value)
 {
 	if (find(r, name) == NULL)
@@ -108,6 +116,15 @@ static void clear_body(struct response *r)
 	buf_clear(&r->body);
 	r->stream = NULL;
 	r->content_length = 0;
+	r->shared = NULL;
+}
+
+void response_shared(struct response *r, int status, const char *data, size_t len)
+{
+	clear_body(r);
+	r->status = status;
+	r->shared = data;
+	r->shared_len = len;
 }
 
 bool response_json(struct response *r, int status, json_t *doc, struct err *e)
@@ -194,6 +211,8 @@ bool response_send(struct response *r, const struct response_writer *w, bool hea
 	/* RFC 9110, 8.6 and 15.4.5: neither has a body, and 204 must not have the header either. */
 	bool bodyless = r->status == 204 || r->status == 304;
 	bool with_body = !bodyless && !head_only;
+	const char *body = r->shared != NULL ? r->shared : r->body.data;
+	size_t body_len = r->shared != NULL ? r->shared_len : r->body.len;
 	bool sent = false;
 
 	buf_printf(&head, "Status: %d %s\r\n", r->status, response_reason(r->status));
@@ -205,7 +224,7 @@ bool response_send(struct response *r, const struct response_writer *w, bool hea
 		buf_puts(&head, "X-Content-Type-Options: nosniff\r\n");
 	if (!bodyless)
 		buf_printf(&head, "Content-Length: %lld\r\n",
-			   r->stream != NULL ? (long long)r->content_length : (long long)r->body.len);
+			   r->stream != NULL ? (long long)r->content_length : (long long)body_len);
 	buf_puts(&head, "\r\n");
 	if (r->body.failed || head.failed || (with_body && r->stream != NULL && r->content_length < 0))
 		goto out;
@@ -213,11 +232,11 @@ bool response_send(struct response *r, const struct response_writer *w, bool hea
 		sent = w->write(w->ctx, head.data, head.len);
 	} else if (r->stream != NULL) {
 		sent = w->write(w->ctx, head.data, head.len) && send_stream(r, w);
-	} else if (r->body.len <= ONE_WRITE) {
-		buf_put(&head, r->body.data, r->body.len);
+	} else if (body_len <= ONE_WRITE) {
+		buf_put(&head, body, body_len);
 		sent = !head.failed && w->write(w->ctx, head.data, head.len);
 	} else {
-		sent = w->write(w->ctx, head.data, head.len) && w->write(w->ctx, r->body.data, r->body.len);
+		sent = w->write(w->ctx, head.data, head.len) && w->write(w->ctx, body, body_len);
 	}
 out:
 	buf_free(&head);

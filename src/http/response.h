@@ -36,6 +36,8 @@ struct response {
 	struct response_header headers[RESPONSE_MAX_HEADERS];
 	size_t header_count;
 	struct buf body;
+	const char *shared; /* a body that is somebody else's, in place of `body`; NULL for none */
+	size_t shared_len;
 	int64_t content_length; /* of a streamed body */
 	/* Writes a streamed body; false cuts the answer short, which the peer sees by Content-Length. */
 	bool (*stream)(void *ctx, const struct response_writer *w);
@@ -48,6 +50,12 @@ void response_free(struct response *r);
 /* Sets a header, in place of one of that name. Strings must live as long as the arena. A value with a CR or LF is
  * dropped: no header can be split. So is what comes after RESPONSE_MAX_HEADERS. */
 void response_header(struct response *r, const char *name, const char *value);
+
+/* The value of a header that was set, or NULL. */
+const char *response_get(const struct response *r, const char *name);
+
+/* Replaces the body by bytes that live as long as the arena, without copying them. */
+void response_shared(struct response *r, int status, const char *data, size_t len);
 
 /* Replaces the body by a JSON document; takes over the reference to `doc`. A doc of NULL is ERR_NO_MEMORY, so that a
  * call of json_pack() can stand in its place. */

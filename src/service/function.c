@@ -1,6 +1,7 @@
 #include "service/function.h"
 
 #include "core/names.h"
+#include "service/current.h"
 #include "store/audit.h"
 #include "store/blob.h"
 #include "store/function.h"
@@ -21,11 +22,12 @@ bool function_projects(struct service *s, struct arena *a, const char *only, str
 
 bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out, struct err *e)
 {
-	struct pg_conn *c = NULL;
-	bool ok = pg_acquire(s->pool, &c, e) && project_find(c, a, ref, out, e);
+	int64_t epoch = pg_pool_epoch(s->pool);
 
-	pg_release(c);
-	return ok;
+	if (!current_project(s->current, a, ref, out, e))
+		return false;
+	out->epoch = epoch;
+	return true;
 }
 
 bool function_all(struct service *s, struct arena *a, const char *project_ref, struct function_list *out, struct err *e)

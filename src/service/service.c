@@ -2,6 +2,7 @@
 
 #include "core/crypto.h"
 #include "service/apply.h"
+#include "service/current.h"
 #include "service/keyring.h"
 #include "service/probe.h"
 #include "service/secret.h"
@@ -31,7 +32,7 @@ bool service_open(struct service **out, const struct config *cfg, int connection
 	(void)pthread_mutex_init(&s->apply_lock, NULL);
 	(void)pthread_mutex_init(&s->keyring_lock, NULL);
 	s->cfg = cfg;
-	if (!pg_pool_new(&s->pool, cfg, connections, e)) {
+	if (!pg_pool_new(&s->pool, cfg, connections, e) || !current_new(&s->current, s->pool, e)) {
 		service_close(s);
 		return false;
 	}
@@ -102,6 +103,7 @@ void service_close(struct service *s)
 	keyring_free(s->keyring);
 	probe_free(s->probe);
 	folder_close(s->folder);
+	current_free(s->current);
 	pg_pool_free(s->pool);
 	(void)pthread_mutex_destroy(&s->apply_lock);
 	(void)pthread_mutex_destroy(&s->keyring_lock);

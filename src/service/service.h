@@ -17,14 +17,16 @@
 
 struct applied;
 struct keyring;
+struct current;
 struct probe;
 struct secret_file;
 
 struct service {
 	const struct config *cfg;
 	struct pg_pool *pool;
-	struct folder *folder; /* NULL: this process deploys nowhere (commands) */
-	struct probe *probe;   /* NULL: no runtime is configured */
+	struct current *current; /* the projects' rows, read for all who ask */
+	struct folder *folder;   /* NULL: this process deploys nowhere (commands) */
+	struct probe *probe;     /* NULL: no runtime is configured */
 	pthread_mutex_t apply_lock;
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */

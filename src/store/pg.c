@@ -37,6 +37,7 @@ struct pg_pool {
 	int64_t timeout_ms;
 	int64_t down_until_ms; /* no connect is tried before */
 	_Atomic int server_version;
+	_Atomic int64_t epoch;
 	int max;
 	struct pg_conn conns[];
 };
@@ -318,6 +319,7 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 		return unavailable(e);
 	}
 	atomic_store(&pool->server_version, PQserverVersion(c->pq));
+	atomic_fetch_add(&pool->epoch, 1);
 	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
 	return true;
 }
@@ -627,6 +629,11 @@ const char **pg_get_text_array(const struct pg_result *r, int row, int col, stru
 		p += 4 + len;
 	}
 	return out;
+}
+
+int64_t pg_pool_epoch(struct pg_pool *pool)
+{
+	return atomic_load(&pool->epoch);
 }
 
 int pg_pool_server_version(struct pg_pool *pool)

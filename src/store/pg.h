@@ -108,6 +108,10 @@ const char **pg_get_text_array(const struct pg_result *r, int row, int col, stru
 /* The server's version as an integer (150020), as the last connection saw it; 0 before the first. */
 int pg_pool_server_version(struct pg_pool *pool);
 
+/* Moves with every connection that is opened: while it stands still, no other database can have taken this one's place
+ * (a restored backup, another server at the same address). */
+int64_t pg_pool_epoch(struct pg_pool *pool);
+
 struct pg_pool_stats {
 	int open;
 	int busy;

@@ -1,0 +1,70 @@
+#include "auth/proved.h"
+
+#include "auth/jwt.h"
+#include "core/crypto.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS 256
+
+struct proved {
+	pthread_mutex_t lock;
+	struct slot {
+		uint8_t hash[SHA256_BYTES];
+		int64_t expires_at;
+		bool used;
+	} slots[SLOTS];
+};
+
+bool proved_new(struct proved **out, struct err *e)
+{
+	struct proved *p = calloc(1, sizeof *p);
+
+	if (p == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_init(&p->lock, NULL);
+	*out = p;
+	return true;
+}
+
+void proved_free(struct proved *p)
+{
+	if (p == NULL)
+		return;
+	(void)pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+bool proved_find(struct proved *p, const char *token, int64_t now, int64_t *expires_at)
+{
+	uint8_t hash[SHA256_BYTES];
+	const struct slot *s;
+	bool found;
+
+	if (!crypto_sha256(token, strlen(token), hash))
+		return false;
+	s = &p->slots[hash[0]];
+	(void)pthread_mutex_lock(&p->lock);
+	found = s->used && memcmp(s->hash, hash, sizeof hash) == 0 &&
+		(s->expires_at == 0 || now - JWT_LEEWAY_SECONDS < s->expires_at);
+	*expires_at = s->expires_at;
+	(void)pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
+void proved_add(struct proved *p, const char *token, int64_t expires_at)
+{
+	uint8_t hash[SHA256_BYTES];
+	struct slot *s;
+
+	if (!crypto_sha256(token, strlen(token), hash))
+		return;
+	s = &p->slots[hash[0]];
+	(void)pthread_mutex_lock(&p->lock);
+	memcpy(s->hash, hash, sizeof hash);
+	s->expires_at = expires_at;
+	s->used = true;
+	(void)pthread_mutex_unlock(&p->lock);
+}
