@@ -17,6 +17,7 @@ static const struct {
 	{"doctor", cmd_doctor, "check configuration, database, folder and runtime, and say how to mend them"},
 	{"secret", cmd_secret, "list, set and unset the secrets of functions; change the key that seals them"},
 	{"token", cmd_token, "create, list and revoke access tokens"},
+	{"audit", cmd_audit, "check, export and prune the audit log"},
 	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},
 };
 

@@ -41,6 +41,9 @@ bool flat_get(struct call *c, struct err *e);
 bool flat_deploy(struct call *c, struct err *e);
 bool flat_delete(struct call *c, struct err *e);
 
+/* audit.c */
+bool audit_list_entries(struct call *c, struct err *e);
+
 /* access.c */
 bool access_tokens_list(struct call *c, struct err *e);
 bool access_tokens_create(struct call *c, struct err *e);

@@ -2,6 +2,7 @@
 #include "api/view.h"
 #include "auth/scope.h"
 #include "core/text.h"
+#include "service/audit.h"
 #include "service/function.h"
 
 #include <string.h>
@@ -74,7 +75,14 @@ bool projects_api_keys(struct call *c, struct err *e)
 	const char *asked = request_query(c->req, "reveal");
 	/* A caller who may not see the keys still gets the list: `supabase link` needs it. */
 	bool reveal = asked != NULL && text_eq(asked, "true") && may_reveal(&c->who);
-	json_t *array = json_array();
+	const struct audit_entry entry = {
+		.project_ref = c->project.ref, .action = "keys.reveal", .target = "api-keys", .outcome = "done"};
+	json_t *array;
+
+	/* Recorded before they are shown, or they are not shown. */
+	if (reveal && !audit_record(c->api->service, c->arena, &c->actor, &entry, e))
+		return false;
+	array = json_array();
 
 	/* Keys are this process's configuration, and it is about one project. */
 	if (text_eq(c->project.ref, cfg->project_ref) &&

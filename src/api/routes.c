@@ -5,6 +5,7 @@
 #include "core/metrics.h"
 #include "core/names.h"
 #include "core/text.h"
+#include "service/audit.h"
 #include "service/function.h"
 
 #include <string.h>
@@ -60,6 +61,8 @@ const struct route api_routes[] = {
 	{"GET", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_READ, 0, secrets_list},
 	{"POST", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_WRITE, 0, secrets_set},
 	{"DELETE", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_WRITE, 0, secrets_unset},
+
+	{"GET", "/v1/projects/{ref}/audit", SCOPE_AUDIT_READ, 0, audit_list_entries},
 
 	{"GET", "/v1/functions", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_list},
 	{"POST", "/v1/functions", SCOPE_FUNCTIONS_WRITE, ROUTE_FLAT, flat_deploy},
@@ -253,6 +256,19 @@ void api_refuse(const struct err *e, const char *request_id, struct response *re
 	response_header(resp, "X-Request-Id", request_id);
 }
 
+/* 401, 403 and 429 go to the audit log: who, from where, what. */
+static void record_refusal(const struct call *c, const struct route *r, const struct err *e)
+{
+	const char *project = c->project.ref != NULL ? c->project.ref : c->api->cfg->project_ref;
+	char target[160];
+
+	if (e->kind != ERR_UNAUTHORIZED && e->kind != ERR_FORBIDDEN && e->kind != ERR_RATE_LIMITED)
+		return;
+	(void)snprintf(target, sizeof target, "%s %s", r != NULL ? r->method : c->req->method,
+		       r != NULL ? r->path : "(none)");
+	audit_refused(&c->actor, project, target, e->code);
+}
+
 void api_handle(struct api *api, struct request *req, struct response *resp)
 {
 	struct call c = {
@@ -273,6 +289,7 @@ void api_handle(struct api *api, struct request *req, struct response *resp)
 	r = find_route(req, resp, &cap, &e);
 	if (r == NULL || (!(r->flags & ROUTE_PUBLIC) && !authenticate(&c, r, &e)) || !bind_path(&c, r, &cap, &e) ||
 	    !once_handle(&c, r, &e)) {
+		record_refusal(&c, r, &e);
 		response_error(resp, &e, req->id);
 		if (r != NULL && r->flags & ROUTE_FLAT)
 			add_flat_error(resp, &e, req->id);

@@ -224,3 +224,11 @@ json_t *view_token(struct arena *a, const struct access_token *t)
 			 t->revoked_at != 0 ? view_time(a, t->revoked_at) : NULL, "last_used_at",
 			 t->last_used_at != 0 ? view_time(a, t->last_used_at) : NULL);
 }
+
+json_t *view_audit(struct arena *a, const struct audit_row *row)
+{
+	return json_pack("{s:I, s:s, s:s, s:s*, s:s, s:s, s:s, s:s, s:s, s:s*, s:s*}", "id", (json_int_t)row->seq, "at",
+			 view_time(a, row->at), "actor", row->actor, "token_id", row->token_id, "address", row->address,
+			 "request_id", row->request_id, "action", row->action, "target", row->target, "outcome",
+			 row->outcome, "before", row->before, "after", row->after);
+}

@@ -5,6 +5,7 @@
 
 #include "core/arena.h"
 #include "core/model.h"
+#include "service/audit.h"
 #include "service/history.h"
 
 #include <jansson.h>
@@ -34,6 +35,8 @@ json_t *view_deployment(struct arena *a, const struct deployment *d);
 json_t *view_release(struct arena *a, const struct release *r);
 
 json_t *view_token(struct arena *a, const struct access_token *t);
+
+json_t *view_audit(struct arena *a, const struct audit_row *row);
 
 /* ISO 8601 in UTC; NULL when memory is out. */
 const char *view_time(struct arena *a, int64_t ms);

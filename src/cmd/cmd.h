@@ -16,6 +16,7 @@ int cmd_migrate(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_secret(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_audit(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 
 /* Prints "functions-admin: message" and the hint on standard error; returns the exit status. */

@@ -5,6 +5,7 @@
 #include "core/text.h"
 #include "http/fcgi.h"
 #include "service/apply.h"
+#include "service/audit.h"
 #include "service/function.h"
 #include "service/service.h"
 #include "store/migrate.h"
@@ -123,6 +124,7 @@ static void sweep(struct running *r)
 
 	if (!apply_sweep(r->service, &e))
 		log_warn("the functions folder could not be compared with the database: %s", e.message);
+	audit_flush(r->service);
 }
 
 /* Signals are taken here, by the main thread alone, one after the other. */
@@ -146,8 +148,10 @@ static void wait_until_told(struct running *r, const sigset_t *signals)
 
 static void stop(struct running *r)
 {
-	if (r->fcgi != NULL)
+	if (r->fcgi != NULL) {
 		fcgi_stop(r->fcgi);
+		audit_flush(r->service);
+	}
 	fcgi_free(r->fcgi);
 	if (r->fcgi != NULL && r->cfg->pid_file != NULL && r->cfg->pid_file[0] != '\0')
 		(void)unlink(r->cfg->pid_file);

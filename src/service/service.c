@@ -6,6 +6,7 @@
 #include "service/keyring.h"
 #include "service/probe.h"
 #include "service/secret.h"
+#include "store/audit.h"
 
 #include <curl/curl.h>
 #include <git2.h>
@@ -26,11 +27,21 @@ int64_t service_now(void)
 bool service_open(struct service **out, const struct config *cfg, int connections, struct err *e)
 {
 	struct service *s = calloc(1, sizeof *s);
+	struct crypto_key master;
 
 	if (s == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_init(&s->apply_lock, NULL);
 	(void)pthread_mutex_init(&s->keyring_lock, NULL);
+	/* Commands that record nothing need no key; what records does not go on without one. */
+	if (cfg->master_key != NULL && cfg->master_key[0] != '\0') {
+		if (!crypto_master_key(cfg->master_key, &master, e)) {
+			service_close(s);
+			return false;
+		}
+		audit_use_key(&master);
+		crypto_key_wipe(&master);
+	}
 	s->cfg = cfg;
 	if (!pg_pool_new(&s->pool, cfg, connections, e) || !current_new(&s->current, s->pool, e)) {
 		service_close(s);
