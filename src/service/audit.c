@@ -20,6 +20,8 @@ bool audit_record(struct service *s, struct arena *a, const struct actor *who, c
 
 /* ---- Refusals ---- */
 
+/* Callers who are known have places of their own, so that a flood of nobodies does not hide them. */
+#define KNOWN 64
 #define KINDS 256
 #define TEXT 96
 
@@ -58,7 +60,7 @@ static bool is_same(const struct refusal *x, const struct refusal *y)
 	       text_eq(x->code, y->code) && text_eq(x->project_ref, y->project_ref);
 }
 
-static unsigned place_of(const struct refusal *r)
+static unsigned hash_of(const struct refusal *r)
 {
 	const char *const parts[] = {r->actor, r->address, r->target, r->code};
 	unsigned hash = 5381;
@@ -66,12 +68,15 @@ static unsigned place_of(const struct refusal *r)
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		for (const char *p = parts[i]; *p != '\0'; p++)
 			hash = hash * 33 + (unsigned char)*p;
-	return hash % KINDS;
+	return hash;
 }
 
 void audit_refused(const struct actor *who, const char *project_ref, const char *target, const char *code)
 {
 	struct refusal r = {.count = 1};
+	bool known = who->token_id != NULL && who->token_id[0] != '\0';
+	unsigned first = known ? 0 : KNOWN;
+	unsigned places = known ? KNOWN : KINDS - KNOWN;
 	unsigned at;
 
 	copy(r.project_ref, sizeof r.project_ref, project_ref);
@@ -81,11 +86,11 @@ void audit_refused(const struct actor *who, const char *project_ref, const char 
 	copy(r.request_id, sizeof r.request_id, who->request_id);
 	copy(r.target, sizeof r.target, target);
 	copy(r.code, sizeof r.code, code);
-	at = place_of(&r);
+	at = hash_of(&r);
 	(void)pthread_mutex_lock(&gathered.lock);
 	/* A few places are tried; a flood of different ones ends up in one number. */
-	for (int tries = 0; tries < 8; tries++, at = (at + 1) % KINDS) {
-		struct refusal *k = &gathered.kinds[at];
+	for (int tries = 0; tries < 8; tries++, at++) {
+		struct refusal *k = &gathered.kinds[first + at % places];
 
 		if (k->count == 0) {
 			*k = r;
