@@ -58,9 +58,10 @@ json_t *json_parse(struct arena *a, const char *what, const char *text, size_t l
 		return NULL;
 	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
 	if (doc == NULL) {
+		enum json_error_code code = json_error_code(&at);
 		char *near = strstr(at.text, " near ");
 
-		if (json_error_code(&at) == json_error_out_of_memory) {
+		if (code == json_error_out_of_memory) {
 			(void)err_no_memory(e);
 			return NULL;
 		}
@@ -68,8 +69,12 @@ json_t *json_parse(struct arena *a, const char *what, const char *text, size_t l
 		 */
 		if (near != NULL)
 			*near = '\0';
+		/* Its words for a NUL name a flag of the library, which means nothing to a caller. */
 		(void)err_set(e, ERR_MALFORMED, "invalid_json", "%s is not valid JSON: %s (line %d, column %d)", what,
-			      at.text, at.line, at.column);
+			      code == json_error_null_character || code == json_error_null_byte_in_key
+				      ? "a string has a NUL character"
+				      : at.text,
+			      at.line, at.column);
 		return NULL;
 	}
 	if (!arena_defer(a, drop, doc)) {

@@ -218,6 +218,8 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     manifest: () => JSON.parse(fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8')),
     staging: () => fs.readdirSync(path.join(functionsDir, '.functions-admin/staging')),
     stub: (slug) => { try { return fs.readFileSync(path.join(functionsDir, slug, 'index.ts'), 'utf8'); } catch { return null; } },
+    /** A request's temporary files go when its answer is on the way, which may be a moment after the answer is here. */
+    settled: () => until('the staging area is empty', () => service.staging().length === 0),
     /** Everything that a refused request must leave as it is: row counts (the audit log aside), the folder's tree, the manifest. */
     state() {
       const tables = service.sql(`SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'audit_log'`).split(' ');
