@@ -54,7 +54,7 @@ static const struct pg_stmt update_functions = {
 	"activate_functions",
 	"WITH gone AS (DELETE FROM functions_admin.function_traffic WHERE function_id = ANY ($1::text[]::uuid[]))"
 	" UPDATE functions_admin.edge_functions f SET active_version = nullif(u.version, 0), updated_at = "
-	"clock_timestamp(),"
+	"to_timestamp($5::int8 / 1000.0),"
 	" name = coalesce(nullif(u.name, ''), f.name), sticky = coalesce(nullif(u.sticky, '')::jsonb, f.sticky),"
 	" status = CASE WHEN u.version = 0 THEN 'REMOVED' ELSE 'ACTIVE' END,"
 	" deleted_at = CASE WHEN u.version = 0 THEN to_timestamp($5::int8 / 1000.0) END"

@@ -317,6 +317,9 @@ export async function startNginx(service, { runtime = '127.0.0.1:9' } = {}) {
     GATEWAY_ADDRESS: 'unix:', RATE: '5000r/s', BURST: 5000, GATEWAY_LISTEN: `unix:${dir}/gateway.sock`, SITE: `unix:${dir}/site.sock`, RUNTIME: runtime,
     KEY_AUTH: 'anonymous', SERVICE_ROLE_KEY: SERVICE_ROLE, ANON_KEY: ANON, SECRET_KEY: SECRETS.secret_key, PUBLISHABLE_KEY: SECRETS.publishable_key,
   };
+  // What no test here depends on has some value.
+  for (const file of fs.readdirSync(path.join(ROOT, 'nginx')))
+    for (const [, name] of fs.readFileSync(path.join(ROOT, 'nginx', file), 'utf8').matchAll(/@([A-Z_]+)@/g)) if (name !== 'CONF_DIR') values[name] ??= 'unused';
   const rendered = spawnSync(path.join(ROOT, 'scripts/render'), [dir, '-'], { input: Object.entries(values).map(([n, v]) => `${n}=${v}\n`).join(''), encoding: 'utf8' });
   if (rendered.status !== 0) throw new Error(rendered.stderr);
   fs.writeFileSync(path.join(dir, 'dashboard.htpasswd'), '', { mode: 0o600 });
