@@ -169,13 +169,13 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     async start({ args = [], env = {}, stdio = ['ignore', 'pipe', 'pipe'], as = {}, ready = true } = {}) {
       const command = [...wrapper, BINARY, 'serve', '--config', config, ...args];
       child = spawn(command[0], command.slice(1), { stdio, env: { PATH: process.env.PATH, ...REAL, ...env }, ...as });
-      const mine = child;
+      const mine = child, from = log.length;
       for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text; });
       ended = new Promise((resolve) => mine.once('close', (code, signal) => resolve(code ?? signal)));
       if (ready) {
         await until('the program serves', () => {
           if (mine.exitCode !== null || mine.signalCode !== null) throw new Error(`the program ended (${mine.exitCode ?? mine.signalCode}):\n${log}`);
-          return log.includes('serving project');
+          return log.includes('serving project', from);
         });
       }
       return service;
