@@ -161,14 +161,16 @@ test('the body of a source function is its files, byte for byte', async () => {
   const made = await service.ask('POST', service.functions('/deploy?slug=tree'), { body: form.body, headers: { 'content-type': form.type } });
   assert.equal(made.status, 201, made.text);
   const answer = await service.ask('GET', service.functions('/tree/body'), { headers: { accept: 'multipart/form-data' } });
-  const read = await new Response(answer.body, { headers: { 'content-type': answer.headers['content-type'] } }).formData();
-  const parts = [...read.entries()];
-  assert.equal(parts[0][0], 'metadata');
-  const metadata = JSON.parse(typeof parts[0][1] === 'string' ? parts[0][1] : await parts[0][1].text());
+  const boundary = `--${/boundary=(.*)/.exec(answer.headers['content-type'])[1]}`;
+  const parts = answer.body.toString('latin1').split(boundary).slice(1, -1).map((part) => {
+    const [head, ...content] = part.split('\r\n\r\n');
+    return { name: /name="([^"]*)"/.exec(head)[1], filename: Buffer.from(/filename="(.*)"/.exec(head)?.[1] ?? '', 'latin1').toString(), content: Buffer.from(content.join('\r\n\r\n').slice(0, -2), 'latin1') };
+  });
+  assert.deepEqual(parts.map((p) => p.name), ['metadata', 'file', 'file', 'file', 'file']);
+  const metadata = JSON.parse(parts[0].content);
   assert.equal(metadata.deno2_entrypoint_path, 'source/supabase/functions/tree/index.ts');
   assert.equal(metadata.module_count, 4);
-  const got = {};
-  for (const [, file] of parts.slice(1)) got[file.name.replace('source/', '')] = Buffer.from(await file.arrayBuffer()).toString('hex');
+  const got = Object.fromEntries(parts.slice(1).map((p) => [p.filename.replace('source/', '').replaceAll('\\"', '"').replaceAll('%22', '"'), p.content.toString('hex')]));
   assert.deepEqual(got, Object.fromEntries(Object.entries(files).map(([n, c]) => [n, Buffer.from(c).toString('hex')])));
 });
 
