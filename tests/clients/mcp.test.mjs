@@ -1,7 +1,9 @@
 // The unmodified Supabase MCP server, as an agent's client runs it, against the whole stack.
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { startStack } from "../lib/stack.mjs";
+import { ROOT, startStack } from "../lib/stack.mjs";
 
 describe("Supabase MCP server", () => {
   let stack, client;
@@ -107,6 +109,24 @@ describe("Supabase MCP server", () => {
     assert.match(await refused("get_edge_function", { function_slug: "nowhere" }), /Function not found/);
     const stranger = await stack.mcp({ token: `sbp_${"0".repeat(40)}` });
     assert.match(await refused("list_edge_functions", {}, stranger), /Unauthorized|access token/i);
+  });
+
+  test("a function that was deployed as a bundle is listed; its sources are not here, which is said", async () => {
+    const bundle = fs.readFileSync(path.join(ROOT, "tests/fixtures/eszip/hello.ezbr"));
+    const created = await stack.api("POST", "functions?slug=bundled&name=bundled&entrypoint_path=file:///src/index.ts", {
+      body: bundle, headers: { "content-type": "application/vnd.denoland.eszip" },
+    });
+    assert.equal(created.status, 201, created.text);
+    assert.ok(functionsOf(await use("list_edge_functions")).some((f) => f.slug === "bundled"));
+    assert.match(await refused("get_edge_function", { function_slug: "bundled" }), /was deployed as a bundle, so its sources are not here/);
+  });
+
+  test("--read-only looks, and deploys nothing", async () => {
+    const reader = await stack.mcp({ args: ["--read-only"] });
+    assert.ok(!(await reader.callTool({ name: "list_edge_functions", arguments: {} })).isError);
+    const files = [{ name: "index.ts", content: "Deno.serve(() => new Response());" }];
+    assert.match(await refused("deploy_edge_function", { name: "read-only", files, entrypoint_path: "index.ts", verify_jwt: true }, reader), /read.?only/i);
+    assert.equal((await stack.api("GET", "functions/read-only")).status, 404);
   });
 
   // The tool answers with the list itself, or with an object around it, as its version has it.

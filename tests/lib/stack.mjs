@@ -15,7 +15,7 @@ import pg from "pg";
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const MODULES = path.join(ROOT, "tests/node_modules");
 const QUICKSTART = path.join(ROOT, "quickstart");
-const MCP_SERVER = path.join(MODULES, "@supabase/mcp-server-supabase/dist/cli.js");
+export const MCP_SERVER = path.join(MODULES, "@supabase/mcp-server-supabase/dist/cli.js");
 /** The Supabase CLI in the two versions that every client test runs. */
 export const CLI_VERSIONS = {
   "3.1.0": path.join(MODULES, "supabase/dist/supabase.js"),
