@@ -11,10 +11,12 @@
 /* A body up to this size is put together before it is sent, so that it can be held (api/answers.h). */
 #define IN_MEMORY ((int64_t)512 * 1024)
 
-/* One part: its head (with the end of the part before it), then a file's content or none. */
+/* One part: its head (with the end of the part before it), then a file's content, or bytes, or nothing. */
 struct part {
 	const char *head;
-	const struct file *file; /* NULL: the head is all */
+	const struct file *file;
+	const void *data;
+	size_t len; /* of data */
 };
 
 struct body {
@@ -36,6 +38,7 @@ static bool write_parts(const struct body *b, struct response_writer *w, struct 
 		const struct part *p = &b->parts[i];
 
 		if (!to_writer(w, p->head, strlen(p->head), e) ||
+		    (p->len > 0 && !to_writer(w, p->data, p->len, e)) ||
 		    (p->file != NULL && !function_read(b->service, p->file, to_writer, w, e)))
 			return false;
 	}
@@ -71,8 +74,8 @@ static bool send_parts(struct call *c, struct part *parts, size_t count, struct 
 	c->resp->status = 200;
 	c->resp->content_length = 0;
 	for (size_t i = 0; i < count; i++)
-		c->resp->content_length +=
-			(int64_t)strlen(parts[i].head) + (parts[i].file != NULL ? parts[i].file->size : 0);
+		c->resp->content_length += (int64_t)(strlen(parts[i].head) + parts[i].len) +
+					   (parts[i].file != NULL ? parts[i].file->size : 0);
 	if (c->resp->content_length <= IN_MEMORY) {
 		struct response_writer w = {.write = to_buffer, .ctx = &c->resp->body};
 
@@ -108,13 +111,13 @@ static const char *filename_parameter(struct arena *a, const char *path)
 				: arena_printf(a, "filename=\"source/%s\"; filename*=UTF-8''source/%s", out, extended);
 }
 
-static char *metadata_text(struct arena *a, const struct function *f)
+static char *metadata_text(struct arena *a, const struct function *f, const char *entrypoint, size_t count)
 {
 	const struct version *v = &f->version;
 	json_t *doc = json_pack(
-		"{s:s, s:s, s:I, s:I, s:i}", "deno2_entrypoint_path", arena_printf(a, "source/%s", v->entrypoint),
+		"{s:s, s:s, s:I, s:I, s:I}", "deno2_entrypoint_path", arena_printf(a, "source/%s", entrypoint),
 		"deployment_id", arena_printf(a, "%s_%s_%d", f->project_ref, f->id, v->number), "original_size",
-		(json_int_t)v->size, "compressed_size", (json_int_t)v->size, "module_count", v->file_count);
+		(json_int_t)v->size, "compressed_size", (json_int_t)v->size, "module_count", (json_int_t)count);
 	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
 	char *copy = text != NULL ? arena_strdup(a, text) : NULL;
 
@@ -123,31 +126,28 @@ static char *metadata_text(struct arena *a, const struct function *f)
 	return copy;
 }
 
-static bool send_source(struct call *c, const struct function *f, struct err *e)
+/* Sends parts[1..count], which have their contents, with these paths; parts[0] and parts[count + 1] are for the rest.
+ */
+static bool send_form(struct call *c, const struct function *f, const char *entrypoint, struct part *parts,
+		      const char *const *paths, size_t count, struct err *e)
 {
 	struct arena *a = c->arena;
-	struct file_list files;
 	char boundary[48] = "functions-admin-";
-	const char *metadata = metadata_text(a, f);
-	struct part *parts;
+	const char *metadata = metadata_text(a, f, entrypoint, count);
 	char *type;
 
-	if (!function_files(c->api->service, a, f, &files, e))
-		return false;
 	/* 128 random bits: no file has it by chance, and nobody can put it into one beforehand. */
 	crypto_random_hex(boundary + strlen(boundary), 16);
-	parts = arena_array(a, files.count + 2, sizeof *parts);
 	type = arena_printf(a, "multipart/form-data; boundary=%s", boundary);
-	if (parts == NULL || metadata == NULL || type == NULL)
+	if (metadata == NULL || type == NULL)
 		return err_no_memory(e);
 	parts[0].head = arena_printf(a,
 				     "--%s\r\nContent-Disposition: form-data; name=\"metadata\"\r\n"
 				     "Content-Type: application/json\r\n\r\n%s",
 				     boundary, metadata);
-	for (size_t i = 0; i < files.count; i++) {
-		const char *filename = filename_parameter(a, files.items[i].path);
+	for (size_t i = 0; i < count; i++) {
+		const char *filename = filename_parameter(a, paths[i]);
 
-		parts[i + 1].file = &files.items[i];
 		parts[i + 1].head = filename == NULL
 					    ? NULL
 					    : arena_printf(a,
@@ -155,12 +155,54 @@ static bool send_source(struct call *c, const struct function *f, struct err *e)
 							   "%s\r\nContent-Type: application/octet-stream\r\n\r\n",
 							   boundary, filename);
 	}
-	parts[files.count + 1].head = arena_printf(a, "\r\n--%s--\r\n", boundary);
-	for (size_t i = 0; i < files.count + 2; i++)
+	parts[count + 1].head = arena_printf(a, "\r\n--%s--\r\n", boundary);
+	for (size_t i = 0; i < count + 2; i++)
 		if (parts[i].head == NULL)
 			return err_no_memory(e);
 	response_header(c->resp, "Content-Type", type);
-	return send_parts(c, parts, files.count + 2, e);
+	return send_parts(c, parts, count + 2, e);
+}
+
+static bool send_source(struct call *c, const struct function *f, struct err *e)
+{
+	struct file_list files;
+	struct part *parts;
+	const char **paths;
+
+	if (!function_files(c->api->service, c->arena, f, &files, e))
+		return false;
+	parts = arena_array(c->arena, files.count + 2, sizeof *parts);
+	paths = arena_array(c->arena, files.count, sizeof *paths);
+	if (parts == NULL || paths == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < files.count; i++) {
+		parts[i + 1].file = &files.items[i];
+		paths[i] = files.items[i].path;
+	}
+	return send_form(c, f, f->version.entrypoint, parts, paths, files.count, e);
+}
+
+/* The sources inside a bundle, in the form of a source deploy. */
+static bool send_bundle_sources(struct call *c, const struct function *f, struct err *e)
+{
+	struct source_module *sources;
+	struct part *parts;
+	const char **paths;
+	size_t count;
+	size_t entry;
+
+	if (!function_bundle_sources(c->api->service, c->arena, f, &sources, &count, &entry, e))
+		return false;
+	parts = arena_array(c->arena, count + 2, sizeof *parts);
+	paths = arena_array(c->arena, count, sizeof *paths);
+	if (parts == NULL || paths == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < count; i++) {
+		parts[i + 1].data = sources[i].data;
+		parts[i + 1].len = sources[i].len;
+		paths[i] = sources[i].path;
+	}
+	return send_form(c, f, paths[entry], parts, paths, count, e);
 }
 
 static bool send_bundle(struct call *c, const struct function *f, struct err *e)
@@ -183,10 +225,5 @@ bool body_send(struct call *c, const struct function *f, struct err *e)
 {
 	if (f->version.kind == KIND_SOURCE)
 		return send_source(c, f, e);
-	if (request_accepts(c->req, BODY_BUNDLE_TYPE))
-		return send_bundle(c, f, e);
-	(void)err_set(e, ERR_ACCEPT, "sources_unavailable",
-		      "The function %s was deployed as a bundle, so its sources are not here", f->slug);
-	return err_hint(e, "Download it without --use-api where Docker is, which takes the bundle apart, or deploy it "
-			   "with --use-api, which sends the sources.");
+	return request_accepts(c->req, BODY_BUNDLE_TYPE) ? send_bundle(c, f, e) : send_bundle_sources(c, f, e);
 }

@@ -154,6 +154,13 @@ struct release_list {
 	size_t count;
 };
 
+/* A module inside a bundle that was a local file, as it was written where the bundle still has that, else as it runs. */
+struct source_module {
+	const char *path; /* relative, as bundle_check_path() wants it */
+	const void *data;
+	size_t len;
+};
+
 /* An access token's row; the token itself is never stored. */
 struct access_token {
 	const char *id;

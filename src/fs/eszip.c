@@ -1,9 +1,11 @@
 #include "fs/eszip.h"
 
 #include "core/text.h"
+#include "fs/bundle.h"
 
 #include <brotli/decode.h>
 #include <errno.h>
+#include <jansson.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,8 @@
 #define PIECE ((size_t)64 * 1024)
 /* The table of 100,000 modules with specifiers of 150 bytes; more is no edge function. */
 #define MAX_TABLE ((uint32_t)16 * 1024 * 1024)
+/* Of a file's path in the answer. */
+#define MAX_SOURCE_PATH 4000
 /* The longest chain of redirects from the entry point to a module. */
 #define MAX_REDIRECTS 32
 
@@ -180,6 +184,8 @@ struct archive {
 	uint8_t checksum_size;
 	uint8_t *table;
 	uint32_t table_len;
+	int64_t sources_at; /* where the sources and the source maps begin */
+	int64_t maps_at;
 	uint64_t sources_end; /* the furthest byte of the sources section that the table speaks of */
 	uint64_t maps_end;
 };
@@ -374,12 +380,13 @@ static bool read_table(struct archive *z, int revision, struct err *e)
 }
 
 /* Steps over a section of data, which must be there and be as long as the table needs it. */
-static bool skip_data(struct archive *z, uint64_t needed, struct err *e)
+static bool skip_data(struct archive *z, uint64_t needed, int64_t *at, struct err *e)
 {
 	uint32_t len;
 
 	if (!read_length(z, &len, e))
 		return false;
+	*at = z->pos;
 	z->pos += len;
 	return needed <= len || broken(e, "a module lies outside the archive");
 }
@@ -410,7 +417,7 @@ static bool read_archive(struct archive *z, struct err *e)
 		if (!ok)
 			return false;
 	}
-	return skip_data(z, z->sources_end, e) && skip_data(z, z->maps_end, e);
+	return skip_data(z, z->sources_end, &z->sources_at, e) && skip_data(z, z->maps_end, &z->maps_at, e);
 }
 
 static bool find(const struct archive *z, const uint8_t *name, size_t len, struct entry *row)
@@ -449,32 +456,232 @@ static bool find_relative(const struct archive *z, const char *entrypoint, struc
 	return found;
 }
 
-static bool is_program(const struct archive *z, const char *entrypoint)
+/* The module that runs; *base_len: how much of the entry point stands before its name in the table. */
+static bool find_program(const struct archive *z, const char *entrypoint, struct entry *row, size_t *base_len)
 {
-	struct entry row;
-
-	if (!find(z, (const uint8_t *)entrypoint, strlen(entrypoint), &row) && !find_relative(z, entrypoint, &row))
-		return false;
-	for (int hops = 0; row.kind == ENTRY_REDIRECT; hops++)
-		if (hops == MAX_REDIRECTS || !find(z, row.target, row.target_len, &row))
+	*base_len = 0;
+	if (!find(z, (const uint8_t *)entrypoint, strlen(entrypoint), row)) {
+		if (!find_relative(z, entrypoint, row))
 			return false;
-	return row.kind == ENTRY_MODULE && (row.module_kind == MODULE_JAVASCRIPT || row.module_kind == MODULE_WASM);
+		*base_len = strlen(entrypoint) - row->name_len;
+	}
+	for (int hops = 0; row->kind == ENTRY_REDIRECT; hops++)
+		if (hops == MAX_REDIRECTS || !find(z, row->target, row->target_len, row))
+			return false;
+	return row->kind == ENTRY_MODULE && (row->module_kind == MODULE_JAVASCRIPT || row->module_kind == MODULE_WASM);
+}
+
+/* Opens the archive and finds its program; z->table is to be freed in any case. */
+static bool open_archive(struct archive *z, int fd, const char *entrypoint, struct entry *program, size_t *base_len,
+			 struct err *e)
+{
+	struct stat st;
+
+	*z = (struct archive){.fd = fd, .checksum = CHECKSUM_SHA256, .checksum_size = SHA256_SIZE};
+	if (fstat(fd, &st) != 0)
+		return err_errno(e, errno, "Cannot read the bundle");
+	z->size = st.st_size;
+	if (!read_archive(z, e))
+		return false;
+	if (find_program(z, entrypoint, program, base_len))
+		return true;
+	(void)err_set(e, ERR_INVALID, "entrypoint_not_found", "The bundle has no module %s", entrypoint);
+	return err_hint(e, "Give the specifier that the bundle was made with, such as file:///src/index.ts.");
 }
 
 bool eszip_has_module(int fd, const char *entrypoint, struct err *e)
 {
-	struct archive z = {.fd = fd, .checksum = CHECKSUM_SHA256, .checksum_size = SHA256_SIZE};
-	struct stat st;
-	bool ok;
+	struct entry program;
+	struct archive z;
+	size_t base_len;
+	bool ok = open_archive(&z, fd, entrypoint, &program, &base_len, e);
 
-	if (fstat(fd, &st) != 0)
-		return err_errno(e, errno, "Cannot read the bundle");
-	z.size = st.st_size;
-	ok = read_archive(&z, e);
-	if (ok && !is_program(&z, entrypoint)) {
-		(void)err_set(e, ERR_INVALID, "entrypoint_not_found", "The bundle has no module %s", entrypoint);
-		ok = err_hint(e, "Give the specifier that the bundle was made with, such as file:///src/index.ts.");
-	}
 	free(z.table);
+	return ok;
+}
+
+/* ---- Sources ---- */
+
+/* What is collected: the modules' full names first, their paths once all names are known. */
+struct sources {
+	struct archive z;
+	struct arena *arena;
+	const char *base; /* what stands before relative names */
+	size_t max;
+	size_t bytes;
+	struct source_module *items;
+	const char **names;
+	size_t count;
+	size_t entry;
+};
+
+/* "https:", "npm:" and the like are fetched, not uploaded; "---" begins what the runtime's bundler notes for itself. */
+static bool is_local(const struct entry *row)
+{
+	const char *name = (const char *)row->name;
+	size_t scheme = 0;
+
+	if (row->kind != ENTRY_MODULE || row->name_len == 0 || memchr(name, '\0', row->name_len) != NULL)
+		return false;
+	if (row->name_len > 8 && memcmp(name, "file:///", 8) == 0)
+		return true;
+	while (scheme < row->name_len && name[scheme] != ':' && name[scheme] != '/')
+		scheme++;
+	return !(row->name_len >= 3 && memcmp(name, "---", 3) == 0) && (scheme == row->name_len || name[scheme] == '/');
+}
+
+/* A content of the archive, in the arena, with its checksum held against it. */
+static uint8_t *read_content(struct sources *s, int64_t section, uint32_t at, uint32_t len, struct err *e)
+{
+	uint8_t *content;
+
+	s->bytes += len;
+	if (s->bytes > s->max) {
+		(void)err_set(e, ERR_TOO_LARGE, "sources_too_large", "The bundle's sources are larger than %zu bytes",
+			      s->max);
+		(void)err_hint(e, "Download the bundle itself: Accept: application/vnd.denoland.eszip.");
+		return NULL;
+	}
+	content = arena_alloc(s->arena, (size_t)len + 1);
+	if (content == NULL) {
+		(void)err_no_memory(e);
+		return NULL;
+	}
+	s->z.pos = section + at;
+	return read_exactly(&s->z, content, len, e) && (len == 0 || check_content(&s->z, content, len, e)) ? content
+													   : NULL;
+}
+
+/* What the module was made of, where its source map has that. */
+static bool from_map(struct sources *s, const struct entry *row, struct source_module *out, struct err *e)
+{
+	const uint8_t *text;
+	const json_t *content;
+	json_t *map;
+
+	if (row->module_kind != MODULE_JAVASCRIPT || row->map_len == 0)
+		return true;
+	text = read_content(s, s->z.maps_at, row->map_at, row->map_len, e);
+	if (text == NULL)
+		return false;
+	map = json_loadb((const char *)text, row->map_len, JSON_ALLOW_NUL, NULL);
+	content = json_object_get(map, "sourcesContent");
+	/* More than one source: a file that another program put together, which is better shown as it is. */
+	content = json_array_size(content) == 1 ? json_array_get(content, 0) : NULL;
+	if (json_is_string(content)) {
+		char *copy = arena_alloc(s->arena, json_string_length(content) + 1);
+
+		if (copy != NULL)
+			memcpy(copy, json_string_value(content), json_string_length(content));
+		out->data = copy;
+		out->len = json_string_length(content);
+	}
+	json_decref(map);
+	return !json_is_string(content) || out->data != NULL || err_no_memory(e);
+}
+
+static bool add_source(struct sources *s, const struct entry *row, struct err *e)
+{
+	struct source_module *out = &s->items[s->count];
+	bool absolute = row->name_len > 8 && memcmp(row->name, "file:///", 8) == 0;
+	const char *name =
+		arena_printf(s->arena, "%s%.*s", absolute ? "" : s->base, (int)row->name_len, (const char *)row->name);
+
+	if (name == NULL)
+		return err_no_memory(e);
+	if (!from_map(s, row, out, e))
+		return false;
+	if (out->data == NULL) {
+		out->data = read_content(s, s->z.sources_at, row->source_at, row->source_len, e);
+		out->len = row->source_len;
+		if (out->data == NULL)
+			return false;
+	}
+	s->names[s->count++] = name;
+	return true;
+}
+
+static bool collect(struct sources *s, const struct entry *program, struct err *e)
+{
+	struct entry row;
+	size_t rows = 0;
+
+	for (uint32_t at = 0; at < s->z.table_len && next_entry(&s->z, &at, &row);)
+		rows++;
+	s->items = arena_array(s->arena, rows, sizeof *s->items);
+	s->names = arena_array(s->arena, rows, sizeof *s->names);
+	if (s->items == NULL || s->names == NULL)
+		return err_no_memory(e);
+	s->entry = rows;
+	for (uint32_t at = 0; at < s->z.table_len && next_entry(&s->z, &at, &row);) {
+		if (!is_local(&row))
+			continue;
+		if (row.name == program->name)
+			s->entry = s->count;
+		if (!add_source(s, &row, e))
+			return false;
+	}
+	if (s->entry < rows)
+		return true;
+	(void)err_set(e, ERR_ACCEPT, "sources_unavailable", "The bundle's entry point is no local file");
+	return err_hint(e, "Download the bundle itself: Accept: application/vnd.denoland.eszip.");
+}
+
+/* How many bytes of every name are left out. */
+static size_t common_prefix(const struct sources *s)
+{
+	static const char functions[] = "/supabase/functions/";
+	const char *first = s->names[s->entry];
+	const char *hit = strstr(first, functions);
+	size_t len = (size_t)(strrchr(first, '/') - first) + 1;
+	size_t root = hit != NULL ? (size_t)(hit - first) + 1 : 0;
+	bool below = hit != NULL;
+
+	if (strchr(first, '/') == NULL)
+		return 0;
+	for (size_t i = 0; i < s->count; i++) {
+		below = below && strncmp(s->names[i], first, root) == 0;
+		while (len > 0 && strncmp(s->names[i], first, len) != 0)
+			do
+				len--;
+			while (len > 0 && first[len - 1] != '/');
+	}
+	return below ? root : len;
+}
+
+static bool name_paths(struct sources *s, struct err *e)
+{
+	size_t prefix = common_prefix(s);
+	const char **paths = arena_array(s->arena, s->count, sizeof *paths);
+
+	if (paths == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < s->count; i++) {
+		const char *rest = s->names[i] + prefix;
+
+		paths[i] = text_url_decode(s->arena, rest, strlen(rest), false);
+		if (paths[i] == NULL || !bundle_check_path(paths[i], MAX_SOURCE_PATH, e))
+			return broken(e, "a module's name is no path");
+		s->items[i].path = paths[i];
+	}
+	return bundle_check_tree(s->arena, paths, s->count, e);
+}
+
+bool eszip_sources(int fd, const char *entrypoint, size_t max_bytes, struct arena *a, struct source_module **out,
+		   size_t *count, size_t *entry, struct err *e)
+{
+	struct sources s = {.arena = a, .max = max_bytes};
+	struct entry program;
+	size_t base_len;
+	bool ok = open_archive(&s.z, fd, entrypoint, &program, &base_len, e);
+
+	if (ok) {
+		s.base = arena_strndup(a, entrypoint, base_len);
+		ok = (s.base != NULL || err_no_memory(e)) && collect(&s, &program, e) && name_paths(&s, e);
+	}
+	free(s.z.table);
+	*out = s.items;
+	*count = s.count;
+	*entry = s.entry;
 	return ok;
 }

@@ -2,13 +2,15 @@
  * eszip - bundles as the CLI uploads them: the four bytes "EZBR", then a brotli stream (RFC 7932) of an eszip v2
  * archive.
  *
- * Only what deploying needs: is it brotli, does it expand within the limit, is it an eszip of a revision that the
- * runtime reads, which module is its entry point.
+ * What deploying needs: is it brotli, does it expand within the limit, is it an eszip of a revision that the runtime
+ * reads, which module is its entry point; and what a download needs: the sources of its local modules.
  */
 #ifndef FA_FS_ESZIP_H
 #define FA_FS_ESZIP_H
 
+#include "core/arena.h"
 #include "core/error.h"
+#include "core/model.h"
 
 #include <stdint.h>
 
@@ -29,5 +31,15 @@ MUST_CHECK bool eszip_unpack(int in_fd, int out_fd, int64_t max_bytes, int64_t *
  * missing.
  */
 MUST_CHECK bool eszip_has_module(int fd, const char *entrypoint, struct err *e);
+
+/*
+ * The local modules of an archive that was checked at its upload, by name, in the arena. *entry: the index of the entry
+ * point. The archive holds JavaScript; the TypeScript it was made of stands in its source maps. Paths are those below
+ * the folder that holds supabase/functions where the entry point lies in such a one, else below what all modules have
+ * in common. ERR_INVALID for an archive that is broken or has a path that no upload could have; ERR_TOO_LARGE where
+ * the sources are larger than max_bytes; ERR_ACCEPT where no module was a local file.
+ */
+MUST_CHECK bool eszip_sources(int fd, const char *entrypoint, size_t max_bytes, struct arena *a,
+			      struct source_module **out, size_t *count, size_t *entry, struct err *e);
 
 #endif

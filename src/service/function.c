@@ -1,6 +1,7 @@
 #include "service/function.h"
 
 #include "core/names.h"
+#include "fs/eszip.h"
 #include "service/current.h"
 #include "store/audit.h"
 #include "store/blob.h"
@@ -8,7 +9,13 @@
 #include "store/migrate.h"
 #include "store/version.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Of a bundle; they are held in memory while they are sent. */
+#define MAX_SOURCES ((size_t)64 * 1024 * 1024)
 
 bool function_projects(struct service *s, struct arena *a, const char *only, struct project **out, size_t *count,
 		       struct err *e)
@@ -65,6 +72,58 @@ bool function_read(struct service *s, const struct file *file,
 	bool ok = pg_acquire(s->pool, &c, e) && blob_load(c, file->sha256, file->size, sink, ctx, e);
 
 	pg_release(c);
+	return ok;
+}
+
+/* A nameless file, which goes with its descriptor. */
+static int temporary_file(const struct config *cfg, struct err *e)
+{
+	int fd = open(cfg->spool_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0) {
+		(void)err_errno(e, errno, "Making a temporary file in spool_dir");
+		(void)err_hint(e, "spool_dir must be a directory that the service may write to, on a filesystem with "
+				  "O_TMPFILE.");
+	}
+	return fd;
+}
+
+static bool to_file(void *ctx, const void *data, size_t len, struct err *e)
+{
+	const int *fd = ctx;
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(*fd, p, len);
+
+		if (n < 0 && errno != EINTR)
+			return err_errno(e, errno, "Writing to spool_dir");
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+bool function_bundle_sources(struct service *s, struct arena *a, const struct function *f, struct source_module **out,
+			     size_t *count, size_t *entry, struct err *e)
+{
+	struct file_list files;
+	int64_t size;
+	int packed = temporary_file(s->cfg, e);
+	int plain = packed >= 0 ? temporary_file(s->cfg, e) : -1;
+	bool ok = plain >= 0 && function_files(s, a, f, &files, e);
+
+	if (ok && files.count != 1)
+		ok = err_set(e, ERR_INTERNAL, NULL, "A bundle has one file, this one has %zu", files.count);
+	ok = ok && function_read(s, &files.items[0], to_file, &packed, e) &&
+	     eszip_unpack(packed, plain, s->cfg->max_eszip_bytes, &size, e) &&
+	     eszip_sources(plain, f->version.entrypoint, MAX_SOURCES, a, out, count, entry, e);
+	if (packed >= 0)
+		(void)close(packed);
+	if (plain >= 0)
+		(void)close(plain);
 	return ok;
 }
 

@@ -23,6 +23,10 @@ MUST_CHECK bool function_read(struct service *s, const struct file *file,
 			      bool (*sink)(void *ctx, const void *data, size_t len, struct err *e), void *ctx,
 			      struct err *e);
 
+/* The local modules of an eszip version (fs/eszip.h has the errors), in the arena; *entry: the entry point's index. */
+MUST_CHECK bool function_bundle_sources(struct service *s, struct arena *a, const struct function *f,
+					struct source_module **out, size_t *count, size_t *entry, struct err *e);
+
 /* The content of a file as text in the arena, for small ones. */
 MUST_CHECK bool function_text(struct service *s, struct arena *a, const struct file *file, char **out, struct err *e);
 

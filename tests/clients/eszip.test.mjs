@@ -68,12 +68,15 @@ for (const version of Object.keys(CLI_VERSIONS)) {
       assert.equal((await listed())[0].version, 4);
     });
 
-    test("a download of its sources says why there are none", async () => {
+    test("its sources come back as they were written, under their own paths", async () => {
       const target = makeProject(stack, {});
       const done = await stack.cli(["functions", "download", "one", "--use-api", "--project-ref", stack.ref], { version, cwd: target });
-      assert.equal(done.code, 1);
-      assert.match(done.stderr, /was deployed as a bundle/);
-      assert.deepEqual(functionFiles(target), {});
+      assert.equal(done.code, 0, done.stderr);
+      assert.deepEqual(functionFiles(target), functionFiles(folder));
+      const client = await stack.mcp();
+      const { content } = await client.callTool({ name: "get_edge_function", arguments: { function_slug: "one" } });
+      assert.match(content[0].text, /answering|bundle/);
+      assert.match(content[0].text, /export const suffix: string/);
     });
 
     test("what does not boot is refused in words, and the version before still answers", async () => {
@@ -111,11 +114,20 @@ describe("eszip bundles", () => {
     }
   });
 
-  test("where only sources are accepted, the answer is 406 and says why", async () => {
-    const body = await stack.api("GET", "functions/bundled/body", { headers: { accept: "multipart/form-data" } });
-    assert.equal(body.status, 406);
-    assert.match(body.json.message, /was deployed as a bundle/);
-    assert.match(body.json.hint, /--use-api/);
+  test("where only sources are accepted, they are a form as that of a source deploy", async () => {
+    for (const target of ["functions/bundled/body", "functions/bundled/versions/1/body"]) {
+      const body = await stack.api("GET", target, { headers: { accept: "multipart/form-data" } });
+      assert.equal(body.status, 200, body.text);
+      const form = await new Response(body.bytes, { headers: { "content-type": body.headers["content-type"] } }).formData();
+      const metadata = JSON.parse(form.get("metadata"));
+      assert.equal(metadata.deno2_entrypoint_path, "source/index.ts");
+      assert.equal(metadata.module_count, 2);
+      const files = Object.fromEntries(await Promise.all(form.getAll("file").map(async (file) => [file.name, await file.text()])));
+      assert.deepEqual(files, {
+        "source/index.ts": 'import { greet } from "./greet.ts";\nDeno.serve(() => new Response(greet("world")));\n',
+        "source/greet.ts": "export const greet = (name: string): string => `Hello, ${name}`;\n",
+      });
+    }
   });
 
   test("POST of a slug that is there is a 409 with the words the CLI looks for", async () => {

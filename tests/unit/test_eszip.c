@@ -1,4 +1,5 @@
 #include "core/text.h"
+#include "fs/bundle.h"
 #include "fs/eszip.h"
 #include "helper.h"
 
@@ -286,13 +287,106 @@ static void test_tables(void **state)
 	assert_refused("npm in 2.0", has_module("ESZIP_V2", 8, "a", &e), &e, ERR_INVALID, "ends too early");
 }
 
+static bool sources(struct arena *a, const void *data, size_t len, const char *entrypoint, size_t max,
+		    struct source_module **out, size_t *count, size_t *entry, struct err *e)
+{
+	int fd = file_with(data, len);
+	bool ok = eszip_sources(fd, entrypoint, max, a, out, count, entry, e);
+
+	assert_int_equal(close(fd), 0);
+	return ok;
+}
+
+static void test_sources(void **state)
+{
+	static const char greet[] = "export const greet = (name: string): string => `Hello, ${name}`;\n";
+	static const struct {
+		const char *file;
+		const char *entrypoint;
+		const char *index;
+		const char *greet;
+	} rows[] = {
+		{"eszip/hello.eszip", "file:///src/index.ts", "index.ts", "greet.ts"},
+		{"eszip/v2.0-sha256.eszip", "file:///src/index.ts", "index.ts", "greet.ts"},
+		{"eszip/v2.1-sha256.eszip", "file:///src/index.ts", "index.ts", "greet.ts"},
+		{"eszip/v2.2-none.eszip", "file:///src/index.ts", "index.ts", "greet.ts"},
+		{"eszip/v2.3-xxh3.eszip", "file:///src/index.ts", "index.ts", "greet.ts"},
+		{"eszip/redirect.eszip", "file:///main.ts", "index.ts", "greet.ts"},
+		{"eszip/relative.eszip", "functions/hello/index.ts", "index.ts", "greet.ts"},
+		{"eszip/relative.eszip", "file:///home/me/supabase/functions/hello/index.ts",
+		 "supabase/functions/hello/index.ts", "supabase/functions/hello/greet.ts"},
+	};
+	struct source_module *got;
+	struct err e = ERR_INIT;
+	size_t count;
+	size_t entry;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct arena *a = arena_new(0);
+		size_t len;
+		char *data = fixture(rows[i].file, &len);
+
+		assert_ok(rows[i].file, sources(a, data, len, rows[i].entrypoint, 10000, &got, &count, &entry, &e), &e);
+		assert_int_equal(count, 2);
+		assert_string_equal(got[entry].path, rows[i].index);
+		assert_string_equal(got[1 - entry].path, rows[i].greet);
+		assert_int_equal(got[1 - entry].len, sizeof greet - 1);
+		assert_memory_equal(got[1 - entry].data, greet, sizeof greet - 1);
+		assert_refused("too large", sources(a, data, len, rows[i].entrypoint, 60, &got, &count, &entry, &e), &e,
+			       ERR_TOO_LARGE, "larger than 60 bytes");
+		assert_refused("no such entry", sources(a, data, len, "file:///x.ts", 10000, &got, &count, &entry, &e),
+			       &e, ERR_INVALID, "no module");
+		free(data);
+		arena_free(a);
+	}
+}
+
+/* Whatever byte is wrong: refused, or a list with paths that an upload could have. */
+static void test_damaged_sources(void **state)
+{
+	static const char *const names[] = {"eszip/hello.eszip", "eszip/v2.2-none.eszip", "eszip/relative.eszip"};
+
+	(void)state;
+	for (size_t n = 0; n < COUNT(names); n++) {
+		size_t len;
+		char *data = fixture(names[n], &len);
+
+		for (size_t i = 0; i < len; i++) {
+			struct arena *a = arena_new(0);
+			struct source_module *got;
+			struct err e = ERR_INIT;
+			size_t count;
+			size_t entry;
+			char kept = data[i];
+
+			data[i] = (char)(kept ^ 0x2F);
+			if (sources(a, data, len, "file:///src/functions/hello/index.ts", 10000, &got, &count, &entry,
+				    &e) ||
+			    sources(a, data, len, "file:///src/index.ts", 10000, &got, &count, &entry, &e)) {
+				assert_true(entry < count);
+				for (size_t m = 0; m < count; m++)
+					assert_true(bundle_check_path(got[m].path, 4000, &e));
+			}
+			data[i] = kept;
+			arena_free(a);
+		}
+		free(data);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_unpack), cmocka_unit_test(test_unpack_refused),
-		cmocka_unit_test(test_bomb),   cmocka_unit_test(test_modules),
-		cmocka_unit_test(test_damage), cmocka_unit_test(test_redirects_and_relative),
+		cmocka_unit_test(test_unpack),
+		cmocka_unit_test(test_unpack_refused),
+		cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_redirects_and_relative),
 		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_damaged_sources),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
