@@ -156,6 +156,17 @@ describe('what is our own', () => {
       assert.equal(envoy(routes, { path: '/api/v1/projects/default/functionsXYZ', headers: { authorization: basic } }).cluster, 'studio');
     });
 
+    test(`${mode}: the UI asks the API with the login and its own header, not with one of them`, () => {
+      const ask = (headers) => envoy(routes, { method: 'POST', path: '/functions-admin/dashboard/v1/projects', headers });
+      const passed = ask({ authorization: basic, 'x-functions-admin-dashboard': '1' });
+      assert.equal(passed.target, '/functions-admin/v1/projects');
+      assert.equal(passed.headers.authorization, `Bearer ${KEYS.SERVICE_ROLE_KEY}`);
+      assert.equal(ask({ 'x-functions-admin-dashboard': '1', apikey: KEYS.SERVICE_ROLE_KEY }).status, 401);
+      const without = ask({ authorization: basic });
+      assert.notEqual(without.route.name, 'functions-admin-dashboard-all');
+      assert.notEqual(without.headers?.authorization, `Bearer ${KEYS.SERVICE_ROLE_KEY}`);
+    });
+
     test(`${mode}: uploads and streams are not cut by a total time, and nothing is repeated`, () => {
       for (const one of routes.filter((entry) => /^functions-admin-(all|bare|flat)/.test(entry.name ?? ''))) {
         assert.equal(one.route.timeout, '0s');

@@ -77,16 +77,20 @@ for (const [name, text] of Object.entries(variants)) {
     assert.equal(all.response_buffering, false);
   });
 
-  test(`${name}: pages behind the dashboard's login are for reading only`, () => {
+  test(`${name}: what stands behind the dashboard's login is for reading only, or asks for a header that other pages cannot send`, () => {
     for (const service of YAML.parse(text).services) {
       if (!(service.plugins ?? []).some((plugin) => plugin.name === 'basic-auth')) continue;
-      for (const route of service.routes) assert.deepEqual(route.methods, ['GET', 'HEAD'], route.name);
+      for (const route of service.routes) {
+        if (route.headers) assert.deepEqual(route.headers, { 'X-Functions-Admin-Dashboard': ['1'] });
+        else assert.deepEqual(route.methods, ['GET', 'HEAD'], route.name);
+      }
     }
   });
 
   test(`${name}: each route has the bare path beside the one with a slash, and the development gateway has both`, () => {
     const paths = routes(text).flatMap((route) => route.paths);
-    for (const path of paths.filter((item) => item.endsWith('/'))) {
+    // Nothing stands at the bare path of dashboard/.
+    for (const path of paths.filter((item) => item.endsWith('/') && !item.endsWith('/dashboard/'))) {
       const bare = path.slice(0, -1);
       assert.ok(paths.includes(name.startsWith('2.8') ? `${bare}$` : `~${bare}$`), bare);
       assert.ok(gateway.includes(`location = ${bare} {`), `location = ${bare}`);
