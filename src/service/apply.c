@@ -22,6 +22,7 @@ struct applied {
 	struct applied_item {
 		const char *slug;
 		const char *release;
+		bool split; /* other versions get calls as well */
 	} * items;
 };
 
@@ -240,7 +241,7 @@ static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, st
 	return pg_commit(c, e);
 }
 
-static struct applied *new_applied(int64_t generation, const struct function_list *list)
+static struct applied *new_applied(int64_t generation, const struct function_list *list, const struct splits *splits)
 {
 	struct applied *n = calloc(1, sizeof *n);
 
@@ -255,6 +256,7 @@ static struct applied *new_applied(int64_t generation, const struct function_lis
 		const struct function *f = &list->items[i];
 
 		n->items[i].slug = arena_strdup(n->arena, f->slug);
+		n->items[i].split = find_split(splits, f->id) != NULL;
 		n->items[i].release = folder_release_name(n->arena, f->version.number, f->version.digest);
 		if (n->items[i].slug == NULL || n->items[i].release == NULL) {
 			applied_free(n);
@@ -343,7 +345,7 @@ static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, str
 	/* Secrets first: a version that is pinned to a revision must find it from its first call on. */
 	if (!secret_deliver(s, c, a, e))
 		return false;
-	next = new_applied(project.generation, &list);
+	next = new_applied(project.generation, &list, &splits);
 	if (next == NULL)
 		return err_no_memory(e);
 	if (!show_state(s, c, a, &project, &list, &splits, next, e)) {
@@ -442,6 +444,24 @@ bool apply_reconcile(struct service *s, struct err *e)
 	pg_release(c);
 	arena_free(a);
 	return ok;
+}
+
+void apply_tidy(struct service *s, const char *slug)
+{
+	static const char *const keep_none[] = {NULL};
+	const struct applied_item *shown;
+	struct err failed = ERR_INIT;
+	bool ok = true;
+
+	(void)pthread_mutex_lock(&s->apply_lock);
+	shown = find_item(s->applied, slug);
+	if (shown == NULL)
+		ok = folder_remove_releases(s->folder, slug, keep_none, &failed);
+	else if (!shown->split)
+		ok = folder_prune_releases(s->folder, slug, shown->release, (size_t)s->cfg->max_disk_releases, &failed);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	if (!ok)
+		log_warn("%s: old releases cannot be removed: %s", slug, failed.message);
 }
 
 bool apply_sweep(struct service *s, struct err *e)

@@ -30,6 +30,13 @@ MUST_CHECK bool apply_sweep(struct service *s, struct err *e);
 /* The file of secrets shows the database's current revision, and those that versions are pinned to. */
 MUST_CHECK bool apply_secrets(struct service *s, struct err *e);
 
+/*
+ * Removes the releases of slug that nothing needs: all of them where the folder no longer shows the function, else the
+ * oldest beyond max_disk_releases. What fails is logged and tidied by a later call. For hold.c, which knows that nobody
+ * uses them.
+ */
+void apply_tidy(struct service *s, const char *slug);
+
 /* Makes sure that the release of f->version is on disk, building it from the database if need be. */
 MUST_CHECK bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
 				     struct err *e);

@@ -8,6 +8,7 @@
 #include "fs/release.h"
 #include "service/apply.h"
 #include "service/digest.h"
+#include "service/hold.h"
 #include "service/rollout.h"
 #include "store/audit.h"
 #include "store/blob.h"
@@ -198,6 +199,30 @@ static bool publish(struct arena *a, const struct deploy_request *req, const str
 	return staging_publish(st, req->slug, release, e);
 }
 
+/* From the stored version to its answer. The caller holds the function. */
+static bool bring_out(struct service *s, struct arena *a, const struct actor *who, const struct deploy_request *req,
+		      struct rollout *rollout, struct deploy_result *out, struct err *e)
+{
+	struct rollout_item *item = rollout->items;
+	const struct version *v = &item->function.version;
+
+	if (!publish(a, req, v, e)) {
+		record_failure(s, a, item->deployment_id, e);
+		return false;
+	}
+	if (!req->bundle_only) {
+		item->expected = req->expected;
+		if (!rollout_run(s, a, who, rollout, e))
+			return false;
+		out->function.active_version = v->number;
+		out->function.updated_at = rollout->at;
+		out->verified = rollout->verified;
+	}
+	if (req->name != NULL)
+		out->function.name = req->name;
+	return true;
+}
+
 bool deploy_run(struct service *s, struct arena *a, const struct actor *who, const struct deploy_request *req,
 		struct deploy_result *out, struct err *e)
 {
@@ -214,6 +239,7 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	struct file_list files;
 	struct version v;
 	bool found = false;
+	bool ok;
 
 	*out = (struct deploy_result){0};
 	if (!upload_files(req->upload, &files, e) || !check_request(req, &files, e) ||
@@ -239,19 +265,12 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 		return false;
 	out->function = item.function;
 	memcpy(out->deployment_id, item.deployment_id, sizeof out->deployment_id);
-	if (!publish(a, req, &v, e)) {
+	if (!hold_take(s, req->slug, e)) {
 		record_failure(s, a, item.deployment_id, e);
 		return false;
 	}
-	if (!req->bundle_only) {
-		item.expected = req->expected;
-		if (!rollout_run(s, a, who, &rollout, e))
-			return false;
-		out->function.active_version = v.number;
-		out->function.updated_at = rollout.at;
-		out->verified = rollout.verified;
-	}
-	if (req->name != NULL)
-		out->function.name = req->name;
-	return true;
+	ok = bring_out(s, a, who, req, &rollout, out, e);
+	/* A bundle waits for its activation. */
+	hold_drop(s, req->slug, !req->bundle_only);
+	return ok;
 }

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "fs/manifest.h"
 #include "service/apply.h"
+#include "service/hold.h"
 #include "service/probe.h"
 #include "service/settings.h"
 #include "service/smoke.h"
@@ -236,26 +237,6 @@ static void record_failure(struct service *s, struct arena *a, const struct roll
 	pg_release(c);
 }
 
-/* Old releases leave the disk; a removed function's all of them. What fails here is tidied up by a later deploy. */
-static void tidy(struct service *s, struct arena *a, const struct rollout_item *item)
-{
-	static const char *const keep_none[] = {NULL};
-	const struct function *f = &item->function;
-	struct err failed = ERR_INIT;
-	bool ok;
-
-	if (f->version.number == 0)
-		ok = folder_remove_releases(s->folder, f->slug, keep_none, &failed);
-	else if (item->shares.count > 0)
-		ok = true;
-	else
-		ok = folder_prune_releases(s->folder, f->slug,
-					   folder_release_name(a, f->version.number, f->version.digest),
-					   (size_t)s->cfg->max_disk_releases, &failed);
-	if (!ok)
-		log_warn("%s: old releases cannot be removed: %s", f->slug, failed.message);
-}
-
 static bool is_ours(const struct service *s, const char *project_ref, struct err *e)
 {
 	if (s->folder != NULL && strcmp(project_ref, s->cfg->project_ref) == 0)
@@ -266,7 +247,7 @@ static bool is_ours(const struct service *s, const char *project_ref, struct err
 			s->cfg->project_ref);
 }
 
-bool rollout_run(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
+static bool run_held(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
 {
 	struct activation *items = arena_array(a, r->count, sizeof *items);
 	struct activation_set set = {
@@ -277,7 +258,7 @@ bool rollout_run(struct service *s, struct arena *a, const struct actor *who, st
 		.message = r->message,
 		.restore = r->restore,
 	};
-	bool ok = items != NULL ? is_ours(s, r->project_ref, e) : err_no_memory(e);
+	bool ok = items != NULL || err_no_memory(e);
 
 	for (size_t i = 0; ok && i < r->count; i++) {
 		const struct rollout_item *ri = &r->items[i];
@@ -299,12 +280,25 @@ bool rollout_run(struct service *s, struct arena *a, const struct actor *who, st
 		if (!ok && r->count > 1)
 			(void)err_prefix(e, "%s", ri->function.slug);
 	}
-	if (!ok || !activate(s, a, who, r, &set, e)) {
-		record_failure(s, a, r, e);
+	if (!ok || !activate(s, a, who, r, &set, e))
 		return false;
-	}
-	for (size_t i = 0; i < r->count; i++)
-		tidy(s, a, &r->items[i]);
 	log_info("generation %lld is %s", (long long)r->generation, r->verified ? "served" : "active");
 	return true;
+}
+
+bool rollout_run(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
+{
+	size_t held = 0;
+	bool ok = is_ours(s, r->project_ref, e);
+
+	while (ok && held < r->count) {
+		ok = hold_take(s, r->items[held].function.slug, e);
+		held += ok ? 1 : 0;
+	}
+	ok = ok && run_held(s, a, who, r, e);
+	if (!ok)
+		record_failure(s, a, r, e);
+	while (held > 0)
+		hold_drop(s, r->items[--held].function.slug, true);
+	return ok;
 }

@@ -2,6 +2,7 @@
 
 #include "core/crypto.h"
 #include "service/apply.h"
+#include "service/hold.h"
 #include "service/current.h"
 #include "service/keyring.h"
 #include "service/probe.h"
@@ -43,7 +44,7 @@ bool service_open(struct service **out, const struct config *cfg, int connection
 		crypto_key_wipe(&master);
 	}
 	s->cfg = cfg;
-	if (!pg_pool_new(&s->pool, cfg, connections, e) || !current_new(&s->current, s->pool, e)) {
+	if (!pg_pool_new(&s->pool, cfg, connections, e) || !holds_new(&s->holds, e) || !current_new(&s->current, s->pool, e)) {
 		service_close(s);
 		return false;
 	}
@@ -109,6 +110,7 @@ void service_close(struct service *s)
 {
 	if (s == NULL)
 		return;
+	holds_free(s->holds);
 	applied_free(s->applied);
 	secret_file_free(s->secret_file);
 	keyring_free(s->keyring);

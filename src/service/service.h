@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 struct applied;
+struct holds;
 struct keyring;
 struct current;
 struct probe;
@@ -27,6 +28,7 @@ struct service {
 	struct current *current; /* the projects' rows, read for all who ask */
 	struct folder *folder;   /* NULL: this process deploys nowhere (commands) */
 	struct probe *probe;     /* NULL: no runtime is configured */
+	struct holds *holds;     /* whose releases are in use by a rollout */
 	pthread_mutex_t apply_lock;
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
