@@ -90,6 +90,13 @@ static bool describe_version(struct service *s, struct arena *a, const struct ac
 	return v->kind == KIND_SOURCE || check_bundle_digest(a, req, files, v, e);
 }
 
+/* The CLI looks for these very words and then sends an update instead. */
+static bool duplicate_slug(struct err *e)
+{
+	(void)err_set(e, ERR_CONFLICT, "duplicate_slug", "Duplicated function slug");
+	return err_hint(e, "The function exists already: update it, or choose another slug.");
+}
+
 /* The active version of the slug; *found tells whether there is one. */
 static bool find_current(struct service *s, struct arena *a, const struct deploy_request *req, struct function *current,
 			 bool *found, struct err *e)
@@ -103,11 +110,8 @@ static bool find_current(struct service *s, struct arena *a, const struct deploy
 	if (!*found && e->kind != ERR_NOT_FOUND)
 		return false;
 	*e = (struct err)ERR_INIT;
-	if (*found && req->expect == EXPECT_NEW) {
-		/* The CLI looks for these very words and then sends an update instead. */
-		(void)err_set(e, ERR_CONFLICT, "duplicate_slug", "Duplicated function slug");
-		return err_hint(e, "The function exists already: update it, or choose another slug.");
-	}
+	if (*found && req->expect == EXPECT_NEW)
+		return duplicate_slug(e);
 	if (req->expected.set && (!*found || req->expected.active_version != current->active_version ||
 				  req->expected.updated_at != current->updated_at))
 		return err_set(e, ERR_PRECONDITION, NULL, "The function was changed since you read it");
@@ -212,8 +216,11 @@ static bool bring_out(struct service *s, struct arena *a, const struct actor *wh
 	}
 	if (!req->bundle_only) {
 		item->expected = req->expected;
+		/* Of several that create one function at once, all found none: the first to become active wins. */
+		if (req->expect == EXPECT_NEW)
+			item->expected = (struct expectation){.set = true, .updated_at = item->function.updated_at};
 		if (!rollout_run(s, a, who, rollout, e))
-			return false;
+			return req->expect == EXPECT_NEW && e->kind == ERR_PRECONDITION ? duplicate_slug(e) : false;
 		out->function.active_version = v->number;
 		out->function.updated_at = rollout->at;
 		out->verified = rollout->verified;
