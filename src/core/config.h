@@ -81,6 +81,7 @@ struct config {
 	int64_t max_json_bytes;
 	int64_t max_eszip_bytes; /* after decompression */
 	int64_t max_disk_releases;
+	char *import_hosts;
 
 	/* Logs */
 	char *log_level;

@@ -87,6 +87,15 @@ static const char *check_networks(const char *v)
 	return NULL;
 }
 
+/* "deno.land, *.esm.sh" */
+static const char *check_hosts(const char *v)
+{
+	for (; *v != '\0'; v++)
+		if (!(*v >= 'a' && *v <= 'z') && !(*v >= '0' && *v <= '9') && strchr("-.*, ", *v) == NULL)
+			return "has a character that is in no host name (lower-case letters are expected)";
+	return NULL;
+}
+
 static const char *check_url(const char *v)
 {
 	const char *host = text_starts(v, "http://") ? v + 7 : text_starts(v, "https://") ? v + 8 : NULL;
@@ -363,6 +372,10 @@ const struct option config_options[] = {
 	{"max_disk_releases", OPTION_INT, 0, AT(max_disk_releases), "5", NULL, 1, 1000, NULL,
 	 "Releases of a function that stay in the functions folder, the active one included.",
 	 NULL},
+
+	{"import_hosts", OPTION_TEXT, 0, AT(import_hosts), NULL, NULL, 0, 0, check_hosts,
+	 "Hosts that functions may import from by URL, separated by commas; unset for any.",
+	 "Write it as in deno.land, *.esm.sh."},
 
 	/* Logs */
 	{"log_level", OPTION_TEXT, 0, AT(log_level), "info", NULL, 0, 0, check_log_level,

@@ -5,6 +5,7 @@
 #include "core/names.h"
 #include "core/text.h"
 #include "fs/bundle.h"
+#include "fs/imports.h"
 #include "fs/release.h"
 #include "service/apply.h"
 #include "service/digest.h"
@@ -47,6 +48,33 @@ static bool check_request(const struct deploy_request *req, const struct file_li
 		return err_hint(e, "import_map_path must be the path of an uploaded file, or be left out.");
 	}
 	return true;
+}
+
+/* For imports_check(): the files as they were uploaded. */
+static bool read_source(void *ctx, size_t index, void *out, size_t len, struct err *e)
+{
+	return upload_read(ctx, index, 0, out, len, e);
+}
+
+/* What cannot boot is refused before anything is stored, with the file and the line. */
+static bool check_imports(struct service *s, struct arena *a, const struct deploy_request *req,
+			  const struct file_list *files, struct err *e)
+{
+	const char **paths = arena_array(a, files->count, sizeof *paths);
+	size_t *sizes = arena_array(a, files->count, sizeof *sizes);
+	const struct imports_tree tree = {
+		.paths = paths, .sizes = sizes, .count = files->count, .read = read_source, .ctx = req->upload};
+	const char *map = req->import_map != NULL && req->import_map[0] != '\0' ? req->import_map : NULL;
+
+	if (upload_kind(req->upload) == KIND_ESZIP)
+		return true;
+	if (paths == NULL || sizes == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < files->count; i++) {
+		paths[i] = files->items[i].path;
+		sizes[i] = (size_t)files->items[i].size;
+	}
+	return imports_check(a, &tree, req->entrypoint, map, s->cfg->import_hosts, e);
 }
 
 static bool check_bundle_digest(struct arena *a, const struct deploy_request *req, const struct file_list *files,
@@ -251,7 +279,7 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	*out = (struct deploy_result){0};
 	if (!upload_files(req->upload, &files, e) || !check_request(req, &files, e) ||
 	    !describe_version(s, a, who, req, &files, &v, e) || !find_current(s, a, req, &current, &found, e) ||
-	    !folder_check_slug(s->folder, req->slug, e))
+	    !folder_check_slug(s->folder, req->slug, e) || !check_imports(s, a, req, &files, e))
 		return false;
 	out->created = !found;
 	v.verify_jwt =
