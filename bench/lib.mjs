@@ -7,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const NOBODY = 65534;
 const asRoot = process.getuid() === 0;
 const children = new Set();
 process.on('exit', () => { for (const child of children) child.kill('SIGKILL'); });
@@ -36,10 +37,10 @@ export async function freePort() {
 }
 
 /** Starts a process that ends with this one; what it prints goes to `log`. */
-export function start(command, args, { log, env, as } = {}) {
+export function start(command, args, { log, env, asNobody = false } = {}) {
   const out = log ? fs.openSync(log, 'a') : 'ignore';
   const child = spawn(command, args, {
-    stdio: ['ignore', out, out], env: env ?? process.env, ...(as && asRoot ? { uid: as.uid, gid: as.gid } : {}),
+    stdio: ['ignore', out, out], env: env ?? process.env, ...(asNobody && asRoot ? { uid: NOBODY, gid: NOBODY } : {}),
   });
   children.add(child);
   child.once('exit', () => children.delete(child));

@@ -39,6 +39,7 @@ npm                   npm
 # What ./check needs besides.
 # shellcheck disable=SC2034
 packages_check='
+chromium              chromium
 clang                 clang
 clang-format          clang-format
 clang-tidy            clang-tidy

@@ -56,6 +56,8 @@ bool secrets_set(struct call *c, struct err *e);
 bool secrets_unset(struct call *c, struct err *e);
 bool secrets_revisions(struct call *c, struct err *e);
 bool secrets_rollback(struct call *c, struct err *e);
+/* session.c */
+bool session_get(struct call *c, struct err *e);
 
 /* settings.c */
 bool settings_get(struct call *c, struct err *e);

@@ -20,6 +20,8 @@ const struct route api_routes[] = {
 	{"GET", "/metrics", SCOPE_NONE, ROUTE_PUBLIC, ops_metrics},
 	{"GET", "/v1/openapi.json", SCOPE_NONE, ROUTE_PUBLIC, ops_openapi},
 
+	{"GET", "/v1/session", SCOPE_NONE, 0, session_get},
+
 	{"GET", "/v1/projects", SCOPE_NONE, 0, projects_list},
 	{"GET", "/v1/projects/{ref}", SCOPE_NONE, 0, projects_get},
 	{"GET", "/v1/projects/{ref}/api-keys", SCOPE_NONE, 0, projects_api_keys},

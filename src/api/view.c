@@ -201,7 +201,7 @@ json_t *view_release(struct arena *a, const struct release *r)
 			 "functions", items);
 }
 
-static json_t *scope_names(unsigned scopes)
+json_t *view_scopes(unsigned scopes)
 {
 	json_t *names = json_array();
 
@@ -216,7 +216,7 @@ static json_t *scope_names(unsigned scopes)
 json_t *view_token(struct arena *a, const struct access_token *t)
 {
 	return json_pack("{s:s, s:s, s:o, s:s*, s:o*, s:o*, s:s, s:s, s:s*, s:s*, s:s*}", "id", t->id, "name", t->name,
-			 "scopes", scope_names(t->scopes), "project", t->project_ref, "slugs",
+			 "scopes", view_scopes(t->scopes), "project", t->project_ref, "slugs",
 			 t->slugs != NULL ? strings(t->slugs) : NULL, "networks",
 			 t->networks != NULL ? strings(t->networks) : NULL, "created_by", t->created_by, "created_at",
 			 view_time(a, t->created_at), "expires_at",

@@ -38,6 +38,9 @@ json_t *view_token(struct arena *a, const struct access_token *t);
 
 json_t *view_audit(struct arena *a, const struct audit_row *row);
 
+/* The names of the scopes of a set. */
+json_t *view_scopes(unsigned scopes);
+
 /* ISO 8601 in UTC; NULL when memory is out. */
 const char *view_time(struct arena *a, int64_t ms);
 

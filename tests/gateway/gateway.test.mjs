@@ -142,6 +142,44 @@ describe("the web UI's path", () => {
   });
 });
 
+describe("the web UI's session", () => {
+  const gateway = () => gateways.anonymous.socket;
+  const target = '/functions-admin/dashboard/v1/projects/default/functions/a%2Fb?x=1';
+
+  test('with the login and the header, the gateway fills in its own credential, for any method', async () => {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']) {
+      const response = await ask(gateway(), { method, path: target, headers: { authorization: basic, 'x-functions-admin-dashboard': '1', 'sec-fetch-site': 'same-origin', apikey: 'spoof', 'x-consumer-groups': 'spoof' } });
+      assert.equal(response.status, 200, method);
+      assert.equal(response.json.target, '/functions-admin/v1/projects/default/functions/a%2Fb?x=1');
+      const { headers } = response.json;
+      assert.equal(headers.authorization, `Bearer ${KEYS.SERVICE_ROLE_KEY}`);
+      assert.deepEqual([headers.apikey, headers['x-consumer-groups']], [undefined, undefined]);
+      assert.deepEqual([headers['x-functions-admin-dashboard'], headers['sec-fetch-site']], ['1', 'same-origin'], 'which the site looks at');
+    }
+  });
+
+  test('without the header, which a page elsewhere cannot send, there is nothing, login or not', async () => {
+    assert.equal((await ask(gateway(), { path: target, headers: { authorization: basic } })).status, 404);
+    assert.equal((await ask(gateway(), { path: target })).status, 404);
+    const preflight = await ask(gateway(), { method: 'OPTIONS', path: target, headers: { origin: 'https://elsewhere.test', 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-functions-admin-dashboard' } });
+    assert.equal(preflight.headers['access-control-allow-origin'], undefined);
+    assert.notEqual(preflight.status, 200);
+  });
+
+  test('without the login, or with a wrong one, it is 401', async () => {
+    const marked = { 'x-functions-admin-dashboard': '1' };
+    assert.equal((await ask(gateway(), { path: target, headers: marked })).status, 401);
+    assert.equal((await ask(gateway(), { path: target, headers: { ...marked, authorization: `Bearer ${KEYS.SERVICE_ROLE_KEY}` } })).status, 401);
+  });
+
+  test('leads to the API alone', async () => {
+    const headers = { authorization: basic, 'x-functions-admin-dashboard': '1' };
+    for (const other of ['metrics', 'mcp', 'v1/../metrics', 'v1//x', 'v1/%2e%2e/metrics', '']) {
+      assert.equal((await ask(gateway(), { path: `/functions-admin/dashboard/${other}`, headers })).status, 404, other);
+    }
+  });
+});
+
 describe('everything else', () => {
   test('is a short JSON 404', async () => {
     for (const target of ['/', '/rest/v1/', '/metrics', '/v1/projects', '/project/default']) {

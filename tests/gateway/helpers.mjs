@@ -40,7 +40,7 @@ export function values(dir, more = {}) {
     FASTCGI: `unix:${dir}/fcgi.sock`, LISTEN: `unix:${dir}/site.sock`, OPS_LISTEN: `unix:${dir}/ops.sock`,
     GATEWAY_ADDRESS: 'unix:', RATE: '1000r/s', BURST: 2000,
     GATEWAY_LISTEN: `unix:${dir}/gateway.sock`, SITE: `unix:${dir}/admin.sock`, RUNTIME: `unix:${dir}/runtime.sock`,
-    KEY_AUTH: 'anonymous', ...KEYS, ...more,
+    KEY_AUTH: 'anonymous', WEB_DIR: `${dir}/web`, ...KEYS, ...more,
   };
 }
 
@@ -49,14 +49,23 @@ export function runRender(args, vars) {
   return spawnSync(render, args, { input, encoding: 'utf8' });
 }
 
+// The files of a web UI: path and content.
+function writeWeb(folder, files) {
+  for (const [name, content] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(`${folder}/${name}`), { recursive: true });
+    fs.writeFileSync(`${folder}/${name}`, content);
+  }
+}
+
 // Renders the configuration into a folder of its own, with a space in its name, and starts nginx on it.
-export async function startNginx(more = {}) {
+export async function startNginx(more = {}, webFiles = undefined) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fa gw-'));
   const done = runRender([dir, '-'], values(dir, more));
   if (done.status !== 0) throw new Error(done.stderr);
   const hash = spawnSync('openssl', ['passwd', '-apr1', '-stdin'], { input: DASHBOARD.password, encoding: 'utf8' }).stdout.trim();
   fs.writeFileSync(`${dir}/dashboard.htpasswd`, `${DASHBOARD.user}:${hash}\n`, { mode: 0o600 });
-  if (asRoot) for (const name of ['', ...fs.readdirSync(dir)]) fs.chownSync(path.join(dir, name), NOBODY, NOBODY);
+  if (webFiles) writeWeb(`${dir}/web/functions-admin/ui`, webFiles);
+  if (asRoot) for (const name of ['', ...fs.readdirSync(dir, { recursive: true })]) fs.chownSync(path.join(dir, name), NOBODY, NOBODY);
   const child = spawn('nginx', ['-e', `${dir}/nginx.log`, '-p', dir, '-c', `${dir}/nginx.conf`],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` }, ...(asRoot ? { uid: NOBODY, gid: NOBODY } : {}) });
   let errors = '';
@@ -123,7 +132,7 @@ export async function startEcho(socketPath, name) {
   return { stop: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }) };
 }
 
-// The smallest FastCGI responder: reads one request a connection, hands its parameters and body to `answer`, which returns the CGI text.
+// The smallest FastCGI responder: reads requests one after the other, hands its parameters and body to `answer`, which returns the CGI text.
 export async function startFastCgi(socketPath, answer) {
   const record = (type, content) => {
     const head = Buffer.from([1, type, 0, 1, content.length >> 8, content.length & 255, 0, 0]);
@@ -148,9 +157,7 @@ export async function startFastCgi(socketPath, answer) {
   };
   const server = net.createServer((socket) => {
     let pending = Buffer.alloc(0);
-    const params = [];
-    const stdin = [];
-    const arrived = Date.now();
+    let params = [], stdin = [], keep = false, arrived = 0;
     socket.on('error', () => {});
     socket.on('data', async (chunk) => {
       pending = Buffer.concat([pending, chunk]);
@@ -162,18 +169,21 @@ export async function startFastCgi(socketPath, answer) {
         if (pending[1] === 4) params.push(content);
         if (pending[1] === 5 && size > 0) stdin.push(content);
         const last = pending[1] === 5 && size === 0;
-        const keepConnection = pending[1] === 1 && (pending[10] & 1);
+        if (pending[1] === 1) { keep = (pending[10] & 1) === 1; arrived = Date.now(); }
         pending = pending.subarray(whole);
-        if (keepConnection) { socket.destroy(); return; }
         if (!last) continue;
         const text = Buffer.from(await answer({ params: readParams(Buffer.concat(params)), body: Buffer.concat(stdin), arrived }));
         for (let at = 0; at < text.length; at += 60000) socket.write(record(6, text.subarray(at, at + 60000)));
-        socket.end(Buffer.concat([record(6, Buffer.alloc(0)), record(3, Buffer.alloc(8))]));
+        socket.write(Buffer.concat([record(6, Buffer.alloc(0)), record(3, Buffer.alloc(8))]));
+        if (!keep) socket.end();
+        params = []; stdin = [];
       }
     });
   });
+  const open = new Set();
+  server.on('connection', (socket) => { open.add(socket); socket.on('close', () => open.delete(socket)); });
   server.listen(socketPath);
   await once(server, 'listening');
   openToNginx(socketPath);
-  return { stop: () => new Promise((resolve) => server.close(resolve)) };
+  return { stop: () => new Promise((resolve) => { for (const socket of open) socket.destroy(); server.close(resolve); }) };
 }

@@ -6,6 +6,12 @@ import { after, before, describe, test } from 'node:test';
 import { ask, askRaw, runRender, startFastCgi, startNginx, until, values } from './helpers.mjs';
 
 const MIB = 1024 * 1024;
+const WEB = {
+  'index.html': 'page', 'index.html.gz': 'page as gz', 'index.html.br': 'page as br', 'secret.txt': 'no',
+  'assets/app-1a2b.js': 'script', 'assets/app-1a2b.js.gz': 'script as gz', 'assets/app-1a2b.js.br': 'script as br',
+  'assets/app-1a2b.css': 'style', 'assets/app-1a2b.css.gz': 'style as gz', 'assets/app-1a2b.css.br': 'style as br',
+  'assets/i-1a2b.svg': 'icon', 'assets/i-1a2b.svg.gz': 'icon as gz', 'assets/i-1a2b.svg.br': 'icon as br', 'assets/f-1a2b.woff2': 'font',
+};
 let nginx;
 let program;
 let site;
@@ -47,7 +53,7 @@ function assertError(response, status, code) {
 }
 
 before(async () => {
-  nginx = await startNginx();
+  nginx = await startNginx({}, WEB);
   site = `${nginx.dir}/site.sock`;
   ops = `${nginx.dir}/ops.sock`;
   program = await startFastCgi(`${nginx.dir}/fcgi.sock`, answer);
@@ -67,7 +73,7 @@ describe('what reaches the program', () => {
   });
 
   test('/v1/, /mcp and the bare base path too', async () => {
-    for (const target of ['/v1/projects', '/mcp', '/functions-admin', '/functions-admin/', '/healthz', '/readyz', '/functions-admin/healthz', '/functions-admin/readyz']) {
+    for (const target of ['/v1/projects', '/mcp', '/functions-admin', '/healthz', '/readyz', '/functions-admin/healthz', '/functions-admin/readyz']) {
       const response = await ask(site, { path: target });
       assert.equal(response.json?.uri, target, response.text);
     }
@@ -279,6 +285,72 @@ test('a client over its rate gets 429 with Retry-After, another client does not,
   } finally { await responder.stop(); await own.stop(); }
 });
 
+describe('the web UI', () => {
+  const get = (target, encodings) => ask(site, { path: `/functions-admin/ui/${target}`, headers: encodings === undefined ? {} : { 'accept-encoding': encodings } });
+
+  test('comes in the form that the client takes, with the type of what is inside', async () => {
+    const types = { '': ['text/html; charset=utf-8', 'page'], 'assets/app-1a2b.js': ['text/javascript; charset=utf-8', 'script'], 'assets/app-1a2b.css': ['text/css; charset=utf-8', 'style'], 'assets/i-1a2b.svg': ['image/svg+xml', 'icon'] };
+    const forms = [[undefined, undefined], ['', undefined], ['identity', undefined], ['gzip', 'gzip'], ['gzip, deflate', 'gzip'], ['gzip, deflate, br, zstd', 'br'], ['br;q=1.0, gzip;q=0.5', 'br'],
+      ['br;q=0, gzip', 'gzip'], ['gzip;q=0', undefined], ['gzip; q=0.0, br; q=0.000', undefined], ['brotli, gzipped', undefined]];
+    for (const [target, [type, text]] of Object.entries(types)) for (const [accepted, encoding] of forms) {
+      const response = await get(target, accepted);
+      assert.equal(response.status, 200, `${target} ${accepted}`);
+      assert.equal(response.headers['content-encoding'], encoding, `${target} ${accepted}`);
+      assert.equal(response.text, encoding ? `${text} as ${encoding === 'gzip' ? 'gz' : 'br'}` : text);
+      assert.equal(response.headers['content-type'], type);
+      assert.equal(response.headers.vary, 'Accept-Encoding');
+    }
+  });
+
+  test('has a content policy without inline script or style, and keeps what never changes', async () => {
+    for (const [target, kept] of [['', 'no-cache'], ['assets/app-1a2b.js', 'public, max-age=31536000, immutable'], ['assets/f-1a2b.woff2', 'public, max-age=31536000, immutable']]) {
+      const { headers, status } = await get(target);
+      assert.equal(status, 200);
+      assert.equal(headers['cache-control'], kept);
+      const policy = Object.fromEntries(headers['content-security-policy'].split('; ').map((part) => [part.split(' ')[0], part.split(' ').slice(1).join(' ')]));
+      assert.equal(policy['default-src'], "'none'");
+      for (const name of ['script-src', 'style-src', 'connect-src', 'font-src', 'img-src']) assert.equal(policy[name], "'self'", name);
+      assert.equal(policy['frame-ancestors'], "'none'");
+      assert.equal(headers['x-content-type-options'], 'nosniff');
+      assert.equal(headers['x-frame-options'], 'DENY');
+      assert.equal(headers['referrer-policy'], 'no-referrer');
+    }
+    assert.equal((await get('assets/f-1a2b.woff2')).headers['content-type'], 'font/woff2');
+  });
+
+  test('is these files and nothing else', async () => {
+    for (const target of ['index.html', 'secret.txt', 'assets/', 'assets/none.js', 'assets/app-1a2b.js.gz', 'assets/../secret.txt', 'assets/%2e%2e/secret.txt', 'assets/..%2fsecret.txt', 'x']) {
+      assertError(await get(target), 404, 'not_found');
+    }
+    const short = await ask(site, { path: '/functions-admin/' });
+    assert.equal(short.status, 302);
+    assert.equal(short.headers.location, '/functions-admin/ui/');
+  });
+
+  test('is not there where it was not built; the program answers all the same', async () => {
+    const own = await startNginx();
+    const responder = await startFastCgi(`${own.dir}/fcgi.sock`, answer);
+    try {
+      assertError(await ask(`${own.dir}/site.sock`, { path: '/functions-admin/ui/' }), 404, 'not_found');
+      assert.equal((await ask(`${own.dir}/site.sock`, { path: '/functions-admin/v1/projects' })).status, 200);
+    } finally { await responder.stop(); await own.stop(); }
+  });
+
+  test("a credential that a gateway filled in is for the UI's own requests, not for pages from elsewhere", async () => {
+    const from = (origin) => ask(site, { path: '/functions-admin/v1/projects', headers: { 'x-functions-admin-dashboard': '1', ...(origin && { 'sec-fetch-site': origin }) } });
+    for (const origin of [undefined, 'same-origin']) assert.equal((await from(origin)).status, 200, origin);
+    for (const origin of ['cross-site', 'same-site', 'none', 'anything']) assertError(await from(origin), 403, 'forbidden');
+    assert.equal((await ask(site, { path: '/functions-admin/v1/projects', headers: { 'sec-fetch-site': 'cross-site', authorization: 'Bearer x' } })).status, 200, 'a credential of its own needs no such check');
+  });
+
+  test('is told that there is no session where no gateway fills one in', async () => {
+    const response = await ask(site, { path: '/functions-admin/dashboard/v1/session' });
+    assert.deepEqual(response.json, { authenticated: false });
+    assert.equal(response.headers['cache-control'], 'no-store');
+    assertSafeHeaders(response);
+  });
+});
+
 describe('scripts/render', () => {
   test('writes for the owner only', () => {
     for (const name of ['nginx.conf', 'gateway.conf', 'functions-admin.conf', 'http.conf', 'gateway-dashboard.inc']) {
@@ -303,6 +375,6 @@ describe('scripts/render', () => {
   test('can leave the gateway out', () => {
     const dir = `${nginx.dir}/production`;
     assert.equal(runRender(['--only', '[!gn]*', dir, '-'], values(dir)).status, 0);
-    assert.deepEqual(fs.readdirSync(dir).sort(), ['errors.conf', 'fastcgi.conf', 'functions-admin.conf', 'http.conf', 'security-headers.conf']);
+    assert.deepEqual(fs.readdirSync(dir).sort(), ['errors.conf', 'fastcgi.conf', 'functions-admin.conf', 'http.conf', 'security-headers.conf', 'web-assets.conf', 'web-headers.conf']);
   });
 });

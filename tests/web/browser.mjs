@@ -1,0 +1,84 @@
+// Debian's Chromium before the web UI of a whole stack: contexts that watch the console and the network, axe, and screenshots.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { chromium } from "playwright-core";
+import { ROOT } from "../lib/stack.mjs";
+
+const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** Kept by the run, for whoever wants to look. */
+export const SCREENSHOTS = path.join(process.env.FA_CHECK_DIR ?? path.join(ROOT, "build/check"), "screenshots");
+
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+
+export function startBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    // Nothing is to be asked of the browser's own makers while it runs.
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}
+
+/**
+ * A fresh browser profile before the stack's UI. `login: false` leaves the dashboard's login out. What the console says and every
+ * request is looked at in finish(): an error, a warning, or a request to another host fails the test; `allow` names what is meant
+ * to be refused (a pattern for the console's text).
+ */
+export async function open(browser, stack, { scheme = "dark", viewport = DESKTOP, login = true, allow, ...options } = {}) {
+  const { env } = stack;
+  const origin = new URL(env.API_URL).origin;
+  const context = await browser.newContext({
+    colorScheme: scheme, viewport, baseURL: origin, reducedMotion: "reduce",
+    ...(login ? { httpCredentials: { username: env.DASHBOARD_USERNAME, password: env.DASHBOARD_PASSWORD, origin } } : {}),
+    ...options,
+  });
+  const said = [], elsewhere = [];
+  context.on("console", (message) => {
+    if (["error", "warning"].includes(message.type()) && !allow?.test(message.text())) said.push(`${message.type()}: ${message.text()} (${message.location().url})`);
+  });
+  context.on("weberror", (error) => said.push(`uncaught: ${error.error().stack}`));
+  context.on("request", (request) => { if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("blob:")) elsewhere.push(request.url()); });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  return {
+    context,
+    page,
+    /** Opens the UI at a view: "" is the list, "functions/hello/code" a tab. */
+    async view(where = "functions") {
+      await page.goto(`${env.API_URL}/ui/#/project/${stack.ref}/${where}`);
+      await page.locator("h1").first().waitFor();
+    },
+    async finish() {
+      await context.close();
+      assert.deepEqual(said, [], "the console is quiet");
+      assert.deepEqual(elsewhere, [], "no request to any other host");
+    },
+  };
+}
+
+/** What axe-core finds against WCAG 2.2 A and AA and its own best practices, shadow roots included; [] is what a page must give. */
+export async function axe(page) {
+  // Run beside the page, not in it: the content policy holds for the page's scripts.
+  const found = await page.evaluate(`(() => { ${AXE}; return axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }); })()`);
+  return found.violations.map(({ id, nodes }) => ({ id, at: nodes.slice(0, 4).map((node) => `${node.target.join(" ")}: ${node.failureSummary}`) }));
+}
+
+export async function shot(page, name) {
+  fs.mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`) });
+}
+
+/** Presses Tab until what has the focus is named like that, as somebody without a mouse does. */
+export async function tabTo(page, name, most = 60) {
+  for (let i = 0; i < most; i++) {
+    await page.keyboard.press("Tab");
+    const focused = await page.evaluate(() => {
+      const element = document.activeElement;
+      return (element?.getAttribute("aria-label") ?? element?.labels?.[0]?.textContent ?? element?.textContent ?? "").trim();
+    });
+    if (name instanceof RegExp ? name.test(focused) : focused === name) return;
+  }
+  assert.fail(`Tab did not reach ${name} in ${most} steps`);
+}

@@ -1,0 +1,449 @@
+// The web UI through the gateway, with the real program, PostgreSQL and a runtime: its main flows, some with the keyboard alone, in both
+// colour schemes and at a phone's width, held against axe-core; hostile text everywhere it is shown; two thousand functions.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ROOT, startStack, until } from "../lib/stack.mjs";
+import { DESKTOP, PHONE, axe, open, shot, startBrowser, tabTo } from "./browser.mjs";
+
+const SOURCE = (text) => `import { answer } from "./answer.ts";\n\nDeno.serve(() => Response.json({ answer: answer(${JSON.stringify(text)}) }));\n`;
+const FILES = (text) => ({
+  "supabase/functions/hello/index.ts": SOURCE(text),
+  "supabase/functions/hello/answer.ts": "export const answer = (text: string): string => `the answer is ${text}`;\n",
+  "supabase/functions/hello/deno.json": '{\n  "imports": {}\n}\n',
+});
+/** What must come out as the text that it is. */
+const HOSTILE = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>{{7*7}}${"‮"}abc`;
+
+let stack, browser;
+before(async () => {
+  if (!fs.existsSync(path.join(ROOT, "web/node_modules"))) {
+    const done = spawnSync("npm", ["ci", "--prefix", path.join(ROOT, "web")], { encoding: "utf8" });
+    assert.equal(done.status, 0, done.stderr);
+  }
+  stack = await startStack();
+  assert.ok(fs.existsSync(path.join(stack.home, "web/functions-admin/ui/index.html")), "quickstart built the web UI");
+  browser = await startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await stack?.stop();
+});
+
+const deployed = async (slug, files, more) => {
+  const answer = await stack.deploy(slug, files, more);
+  assert.equal(answer.status, 201, answer.text);
+  return answer.json;
+};
+const versionOf = async (slug) => (await stack.api("GET", `functions/${slug}`)).json.version;
+const editor = (page) => page.locator(".editor .cm-content");
+const dialog = (page) => page.getByRole("dialog");
+
+test("an empty project teaches the three ways, with this server's own addresses", async () => {
+  const ui = await open(browser, stack);
+  await ui.page.goto(`${stack.env.API_URL}/`);
+  await ui.page.getByRole("heading", { name: "Deploy the first function" }).waitFor();
+  const text = await ui.page.locator("main").innerText();
+  for (const part of [`api_url: ${stack.env.API_URL}`, `--remote=${stack.ref}`, `--api-url ${stack.env.API_URL}`, `${stack.env.FUNCTIONS_URL}/hello`]) assert.ok(text.includes(part), part);
+  assert.deepEqual(await axe(ui.page), []);
+  await shot(ui.page, "empty-dark");
+  await ui.finish();
+});
+
+test("with the keyboard alone: write a function, deploy it, call it", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view();
+  await page.getByRole("button", { name: "Deploy a new function" }).waitFor();
+  await tabTo(page, "Deploy a new function");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Name", { exact: true }).waitFor();
+  await tabTo(page, "Name");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.type("keys");
+  await editor(page).waitFor();
+  await editor(page).focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText('Deno.serve(() => Response.json({ typed: "by hand" }));\n');
+  await page.keyboard.press("Control+s");
+  await dialog(page).getByLabel("Message").waitFor();
+  await page.keyboard.type("typed with the keyboard");
+  await page.keyboard.press("Enter");
+  await dialog(page).getByRole("heading", { name: "Version 1 is deployed" }).waitFor();
+  assert.match(await dialog(page).innerText(), /Verified by the runtime\s*: done/);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "keys" }).waitFor();
+  assert.deepEqual((await stack.call("keys")).json, { typed: "by hand" });
+  assert.equal((await stack.api("GET", "functions/keys/versions")).json.data[0].message, "typed with the keyboard");
+
+  await tabTo(page, "Test");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Send the request" }).waitFor();
+  await tabTo(page, "Path and query");
+  await page.keyboard.press("Control+Enter");
+  await page.getByText("200 OK").waitFor();
+  assert.match(await page.getByLabel("the response body", { exact: true }).innerText(), /"typed": "by hand"/);
+  assert.match(await page.locator(".answer-line").innerText(), /version 1/);
+  await shot(page, "test-dark");
+  await ui.finish();
+});
+
+test("the overview's snippets are right: the shown curl call gets the answer", async () => {
+  const ui = await open(browser, stack);
+  await ui.view("functions/keys");
+  const command = await ui.page.getByLabel("the curl call", { exact: true }).innerText();
+  const done = spawnSync("bash", ["-c", command], { encoding: "utf8", env: { ...process.env, ANON_KEY: stack.env.ANON_KEY } });
+  assert.deepEqual(JSON.parse(done.stdout), { typed: "by hand" }, done.stderr);
+  for (const [name, part] of [["supabase-js", 'functions.invoke("keys"'], ["Python", '"keys",']]) {
+    await ui.page.getByRole("button", { name }).click();
+    assert.ok((await ui.page.getByLabel(`the ${name} call`, { exact: true }).innerText()).includes(part));
+  }
+  await ui.finish();
+});
+
+test("editing: unsaved marks, problems at their line before anything is sent, a new version", async () => {
+  await deployed("hello", FILES("one"), { message: "the first" });
+  const ui = await open(browser, stack, { allow: /status of 422/ });
+  const { page } = ui;
+  await ui.view("functions/hello/code");
+  await editor(page).waitFor();
+  await page.getByText("entry").waitFor();
+  await editor(page).focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText('import { answer } from "./nowhere.ts";\nconst = 1;\n');
+  await page.getByText("1 unsaved file").waitFor();
+  const problems = page.getByRole("region", { name: "Problems" });
+  assert.match(await problems.innerText(), /index\.ts:1 There is no file "supabase\/functions\/hello\/nowhere\.ts"/);
+  assert.match(await problems.innerText(), /index\.ts:2 This is not valid here/);
+  await problems.getByRole("button", { name: /index\.ts:2/ }).click();
+  await shot(page, "problems-dark");
+  await page.keyboard.press("Control+s");
+  await dialog(page).getByRole("button", { name: "Deploy anyway" }).click();
+  const alert = dialog(page).getByRole("alert");
+  await alert.waitFor();
+  assert.match(await alert.innerText(), /nowhere\.ts|boot|import/i, "the API's own words");
+  assert.equal(await versionOf("hello"), 1, "nothing was activated");
+  await page.keyboard.press("Escape");
+
+  await editor(page).focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText(SOURCE("two"));
+  await problems.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Deploy…" }).click();
+  await dialog(page).getByLabel("Message").fill("the second");
+  await dialog(page).getByRole("button", { name: "Deploy", exact: true }).click();
+  await dialog(page).getByRole("heading", { name: /Version \d+ is deployed/ }).waitFor();
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+  await page.getByText("1 unsaved file").waitFor({ state: "detached" });
+  assert.deepEqual((await stack.call("hello")).json, { answer: "the answer is two" });
+  await ui.finish();
+});
+
+test("leaving with unsaved changes asks first", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/hello/code");
+  await editor(page).waitFor();
+  await editor(page).focus();
+  await page.keyboard.insertText("// more\n");
+  await page.getByText("1 unsaved file").waitFor();
+  page.once("dialog", (asked) => asked.dismiss());
+  await page.getByRole("link", { name: "Settings" }).click();
+  await editor(page).waitFor();
+  await page.getByText("1 unsaved file").waitFor();
+  page.once("dialog", (asked) => asked.accept());
+  await page.getByRole("link", { name: "Settings" }).click();
+  await page.getByRole("heading", { name: "Delete this function" }).waitFor();
+  await ui.finish();
+});
+
+test("somebody else deployed meanwhile: both are shown, and nothing is overwritten unseen", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/hello/code");
+  await editor(page).waitFor();
+  await editor(page).focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText(SOURCE("mine"));
+  const theirs = await deployed("hello", FILES("theirs"), { message: "theirs" });
+  await page.keyboard.press("Control+s");
+  await dialog(page).getByRole("button", { name: "Deploy", exact: true }).click();
+  await dialog(page).getByRole("heading", { name: "Somebody else deployed meanwhile" }).waitFor();
+  await dialog(page).locator(".diff-host .cm-content").first().waitFor();
+  await shot(page, "conflict-dark");
+  assert.equal(await versionOf("hello"), theirs.version);
+  await dialog(page).getByRole("button", { name: "Deploy mine over it…" }).click();
+  await dialog(page).getByRole("button", { name: "Deploy", exact: true }).click();
+  await dialog(page).getByRole("heading", { name: /Version \d+ is deployed/ }).waitFor();
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+  assert.deepEqual((await stack.call("hello")).json, { answer: "the answer is mine" });
+  await ui.finish();
+});
+
+test("versions: what changed between two, roll back, undo", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/hello/versions");
+  const versions = page.getByRole("list", { name: "Versions" });
+  await versions.getByText("the first").waitFor();
+  await page.getByRole("button", { name: "Compare version 1 with the active one" }).click();
+  await dialog(page).locator(".diff-host .cm-content").first().waitFor();
+  const [left, right] = await dialog(page).locator(".diff-host .cm-content").allInnerTexts();
+  assert.match(left, /answer\("one"\)/);
+  assert.match(right, /answer\("mine"\)/);
+  await shot(page, "diff-dark");
+  await page.keyboard.press("Escape");
+  const active = await versionOf("hello");
+  await page.getByRole("button", { name: "Roll back to version 1" }).click();
+  await dialog(page).getByLabel("Message").fill("the second was wrong");
+  await dialog(page).getByRole("button", { name: "Roll back" }).click();
+  await page.getByText(/Rolled back to version \d+/).waitFor();
+  assert.deepEqual((await stack.call("hello")).json, { answer: "the answer is one" });
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText(/Version \d+ serves again/).waitFor();
+  assert.deepEqual((await stack.call("hello")).json, { answer: "the answer is mine" });
+  await ui.finish();
+  assert.ok((await versionOf("hello")) >= active);
+});
+
+test("traffic: shares keep their sum, and the calls follow them", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/hello/versions");
+  await page.getByRole("list", { name: "Versions" }).getByText("the first").waitFor();
+  await page.getByLabel("Add a version").selectOption("1");
+  const slider = page.getByRole("slider", { name: "Version 1" });
+  await slider.focus();
+  await page.keyboard.press("End");
+  assert.equal(await slider.inputValue(), "100");
+  await shot(page, "traffic-dark");
+  await page.getByRole("button", { name: "Share out" }).click();
+  await page.getByText("The traffic is shared out anew").waitFor();
+  await until("all calls go to version 1", async () => (await stack.call("hello")).json?.answer === "the answer is one");
+  await ui.finish();
+});
+
+test("releases: what one call changed, undone as a unit", async () => {
+  await deployed("undone", "Deno.serve(() => new Response('1'));\n");
+  await deployed("undone", "Deno.serve(() => new Response('2'));\n");
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("releases");
+  await page.getByRole("button", { name: /Undo release/ }).first().click();
+  await dialog(page).getByRole("button", { name: "Undo the release" }).click();
+  await page.getByText(/Release \d+ is undone/).waitFor();
+  await until("the first answers", async () => (await stack.call("undone")).text === "1");
+  await ui.finish();
+});
+
+test("settings: name and verify_jwt; delete asks for the name to be typed", async () => {
+  await deployed("gone", "Deno.serve(() => new Response('x'));\n");
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/gone/settings");
+  await page.getByLabel("Name").fill("A better name");
+  await page.getByLabel("Verify JWT").uncheck();
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("The settings are saved").waitFor();
+  const { json } = await stack.api("GET", "functions/gone");
+  assert.deepEqual([json.name, json.verify_jwt], ["A better name", false]);
+  await page.getByRole("button", { name: "Delete gone…" }).click();
+  const verb = dialog(page).getByRole("button", { name: "Delete" });
+  assert.equal(await verb.getAttribute("aria-disabled"), "true");
+  await dialog(page).getByLabel(/Type gone/).fill("gone");
+  await verb.click();
+  await page.getByRole("heading", { name: "Edge Functions" }).waitFor();
+  assert.equal((await stack.api("GET", "functions/gone")).status, 404);
+  await ui.finish();
+});
+
+test("access tokens: made with scopes, shown once, revoked", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("tokens");
+  await page.getByRole("button", { name: "New token" }).click();
+  await dialog(page).getByRole("textbox", { name: "Name", exact: true }).fill("ci of the shop");
+  await dialog(page).getByLabel(/functions:write/).uncheck();
+  await dialog(page).getByRole("button", { name: "Create" }).click();
+  const token = (await dialog(page).getByLabel("the token", { exact: true }).innerText()).trim();
+  assert.match(token, /^sbp_[0-9a-f]{40}$/);
+  assert.equal((await stack.api("GET", "functions", { token })).status, 200);
+  assert.equal((await stack.api("DELETE", "functions/hello", { token })).status, 403);
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+  await page.getByText("ci of the shop").waitFor();
+  assert.equal((await page.content()).includes(token), false, "it is not shown again");
+  await page.getByRole("button", { name: "Revoke ci of the shop" }).click();
+  await dialog(page).getByRole("button", { name: "Revoke" }).click();
+  await page.getByText("ci of the shop is revoked").waitFor();
+  assert.equal((await stack.api("GET", "functions", { token })).status, 401);
+  await ui.finish();
+});
+
+describe("the session", () => {
+  test("without the dashboard's login there is no page", async () => {
+    const answer = await fetch(`${stack.env.API_URL}/ui/`);
+    assert.equal(answer.status, 401);
+  });
+
+  test("an access token: refused in the API's words, kept in this tab only, and what it may not do says why", async () => {
+    const { json } = await stack.api("POST", "/v1/access-tokens", { body: { name: "reader", scopes: ["functions:read"] } });
+    const ui = await open(browser, stack, { allow: /status of 401/ });
+    const { page } = ui;
+    await ui.view();
+    await page.getByRole("button", { name: "Use an access token instead" }).click();
+    assert.deepEqual(await axe(page), []);
+    await shot(page, "sign-in-dark");
+    await page.getByLabel("Access token").fill("nonsense");
+    await page.keyboard.press("Enter");
+    await page.getByText("neither an access token").waitFor();
+    await page.getByLabel("Access token").fill(`sbp_${"0".repeat(40)}`);
+    await page.keyboard.press("Enter");
+    await page.locator(".field-error", { hasText: /token|credential/i }).waitFor();
+    await page.getByLabel("Access token").fill(json.token);
+    await page.keyboard.press("Enter");
+    const button = page.getByRole("button", { name: "Deploy a new function" });
+    await button.waitFor();
+    assert.equal(await button.getAttribute("aria-disabled"), "true");
+    assert.equal(await button.getAttribute("title"), "Your access token lacks the scope functions:write");
+    await page.getByRole("link", { name: "Access tokens" }).click();
+    await page.getByRole("heading", { name: "Access tokens cannot be shown" }).waitFor();
+    assert.match(await page.locator("main").innerText(), /lacks the scope tokens:admin/);
+    assert.deepEqual(await page.evaluate(() => [Object.values(localStorage).join(), document.cookie]), ["", ""]);
+    await page.reload();
+    await page.getByRole("heading", { name: "Access tokens cannot be shown" }).waitFor();
+    const another = await ui.context.newPage();
+    await another.goto(`${stack.env.API_URL}/ui/`);
+    await another.getByText("Dashboard login").waitFor();
+    await ui.finish();
+  });
+});
+
+test("hostile text stays text, everywhere it is shown", async () => {
+  const hostilePath = 'supabase/functions/evil/<img src=x onerror="window.hacked=1">.ts';
+  await deployed("evil", { "supabase/functions/evil/index.ts": `// ${HOSTILE}\nDeno.serve(() => new Response(${JSON.stringify(HOSTILE)}, { headers: { "content-type": "text/html" } }));\n`, [hostilePath]: "export {};\n" }, { name: HOSTILE, message: HOSTILE });
+  await deployed("evil", { "supabase/functions/evil/index.ts": "Deno.serve(() => new Response('x'));\n" }, { name: HOSTILE, message: HOSTILE });
+  await stack.api("POST", "functions/evil/rollback", { body: { version: 1, message: HOSTILE } });
+  const made = await stack.api("POST", "/v1/access-tokens", { body: { name: HOSTILE, scopes: ["functions:read"] } });
+  assert.equal(made.status, 201, made.text);
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  const harmless = async (where) => {
+    assert.equal(await page.evaluate(() => window.hacked), undefined, where);
+    assert.equal(await page.locator("main img:not(.cm-widgetBuffer), dialog img:not(.cm-widgetBuffer), main script, dialog script").count(), 0, where);
+  };
+  const views = { functions: "functions-table", "functions/evil": "details", "functions/evil/versions": "timeline", "functions/evil/settings": "stack", releases: "timeline", tokens: "plain" };
+  for (const [where, part] of Object.entries(views)) {
+    await ui.view(where);
+    await page.locator(`.${part}`).first().waitFor();
+    if (where !== "functions/evil/settings") await page.getByText(HOSTILE.slice(0, 40)).and(page.locator(":visible")).first().waitFor();
+    await harmless(where);
+  }
+  await ui.view("functions/evil/code");
+  await editor(page).waitFor();
+  await page.getByRole("button", { name: /onerror/ }).first().waitFor();
+  await harmless("code");
+  await ui.view("functions/evil/versions");
+  await page.getByRole("button", { name: /Compare version 2/ }).click();
+  await dialog(page).getByRole("button", { name: /onerror/ }).click();
+  await harmless("diff");
+  await page.keyboard.press("Escape");
+  await ui.view("functions/evil/test");
+  await page.getByRole("button", { name: "Send the request" }).click();
+  await page.getByLabel("the response body", { exact: true }).waitFor();
+  assert.equal((await page.getByLabel("the response body", { exact: true }).innerText()).includes("<script>window.hacked=1</script>"), true);
+  await harmless("test");
+  await page.goto(`${stack.env.API_URL}/ui/#/project/${stack.ref}/functions/${encodeURIComponent(HOSTILE)}`);
+  await page.getByText(/400|slug|There is no function/i).first().waitFor();
+  await harmless("address");
+  await ui.context.close();
+});
+
+describe("every page, in both schemes and at a phone's width", () => {
+  const pages = {
+    functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
+    "functions/hello/settings": "settings", releases: "releases", tokens: "tokens",
+  };
+  for (const [name, scheme, viewport] of [["dark", "dark", DESKTOP], ["light", "light", DESKTOP], ["phone", "light", PHONE]]) {
+    test(name, async () => {
+      const ui = await open(browser, stack, { scheme, viewport });
+      for (const [where, file] of Object.entries(pages)) {
+        await ui.view(where);
+        await ui.page.waitForLoadState("networkidle");
+        assert.deepEqual(await axe(ui.page), [], `${where} (${name})`);
+        const wide = await ui.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.equal(wide, 0, `${where} (${name}) does not scroll sideways`);
+        await shot(ui.page, `${file}-${name}`);
+      }
+      await ui.finish();
+    });
+  }
+
+  test("on a phone the sections open from the menu button", async () => {
+    const ui = await open(browser, stack, { viewport: PHONE });
+    await ui.view();
+    await ui.page.getByRole("button", { name: "Open the menu" }).click();
+    assert.deepEqual(await axe(ui.page), []);
+    await shot(ui.page, "menu-phone");
+    await ui.page.getByRole("link", { name: "Releases" }).click();
+    await ui.page.getByRole("heading", { name: "Releases" }).waitFor();
+    await ui.finish();
+  });
+
+  test("dialogs too", async () => {
+    const ui = await open(browser, stack, { scheme: "light" });
+    const { page } = ui;
+    await ui.view("tokens");
+    await page.getByRole("button", { name: "New token" }).click();
+    assert.deepEqual(await axe(page), []);
+    await shot(page, "new-token-light");
+    await page.keyboard.press("Escape");
+    await ui.view("functions/hello/versions");
+    await page.getByRole("button", { name: /Compare version 2/ }).click();
+    await dialog(page).locator(".diff-host .cm-content").first().waitFor();
+    assert.deepEqual(await axe(page), []);
+    await shot(page, "diff-light");
+    await ui.finish();
+  });
+});
+
+test("two thousand functions: there within a second of the answer, and scrolling drops nothing", async () => {
+  await stack.sql(`
+    INSERT INTO functions_admin.edge_functions SELECT (jsonb_populate_record(f, jsonb_build_object('id', gen_random_uuid(), 'slug', 'many-' || n, 'name', 'many-' || n))).*
+    FROM functions_admin.edge_functions f, generate_series(1, 2000) n WHERE f.slug = 'hello'`);
+  await stack.sql(`
+    INSERT INTO functions_admin.edge_function_versions SELECT (jsonb_populate_record(v, jsonb_build_object('function_id', g.id))).*
+    FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id AND v.version = f.active_version, functions_admin.edge_functions g
+    WHERE f.slug = 'hello' AND g.slug LIKE 'many-%'`);
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  const answered = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/functions")).then(() => Date.now());
+  await page.goto(`${stack.env.API_URL}/ui/#/project/${stack.ref}/functions`);
+  await page.locator(".body-row").first().waitFor();
+  const took = Date.now() - (await answered);
+  console.log(`2,000 functions: interactive ${took} ms after the answer`);
+  assert.ok(took < 1000, `${took} ms`);
+  assert.match(await page.locator("main").innerText(), /2,00\d functions/);
+  assert.ok(await page.locator(".body-row").count() < 80, "only the rows near the window exist");
+
+  // Each frame of a long scroll shows rows where the window is.
+  const { frames, blank } = await page.evaluate(async () => {
+    let frames = 0, blank = 0;
+    const end = document.documentElement.scrollHeight - innerHeight;
+    for (let y = 0; y <= end; y += 1500) {
+      scrollTo(0, y);
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      frames++;
+      if (!document.elementFromPoint(400, innerHeight / 2)?.closest(".body-row")) blank++;
+    }
+    return { frames, blank };
+  });
+  assert.ok(frames > 50);
+  assert.equal(blank, 0, "frames without rows");
+  await page.keyboard.press("/");
+  await page.keyboard.type("many-1999");
+  await page.getByText("1 match", { exact: true }).waitFor();
+  assert.equal(await page.locator(".body-row").count(), 1);
+  await ui.finish();
+});

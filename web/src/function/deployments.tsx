@@ -1,0 +1,68 @@
+import { page, type Deployment } from "../api";
+import { useLoad } from "../hooks";
+import { usePages } from "../pages/more";
+import { FUNCTION, useSession } from "../session";
+import { Badge, Card, ErrorBox, Time } from "../ui";
+
+const tones: Record<string, "good" | "bad" | "warn"> = { verified: "good", active: "good", failed: "bad", rolled_back: "warn" };
+
+function Status({ deployment }: { deployment: Deployment }) {
+  return <Badge tone={tones[deployment.status] ?? "plain"}>{deployment.status.replace("_", " ")}</Badge>;
+}
+
+const took = (deployment: Deployment) => {
+  const end = deployment.finished_at ?? deployment.verified_at ?? deployment.active_at;
+  return end ? `${((Date.parse(end) - Date.parse(deployment.created_at)) / 1000).toFixed(1)} s` : "";
+};
+
+export function DeploymentHistory({ slug }: { slug: string }) {
+  const { ref } = useSession();
+  const list = usePages<Deployment>(`deployments/${ref}/${slug}`, `v1/projects/${ref}/functions/${encodeURIComponent(slug)}/deployments`, { limit: 20 }, 15_000);
+  return (
+    <Card title="Deployments">
+      <ErrorBox error={list.error} />
+      {list.items.length === 0 && !list.loading && <p className="muted">None yet.</p>}
+      {list.items.length > 0 && (
+        <div className="scroll-x" tabIndex={0} role="region" aria-label="Deployments">
+          <table className="plain">
+            <thead><tr><th scope="col">Version</th><th scope="col">Status</th><th scope="col">By</th><th scope="col">When</th><th scope="col">Boot</th><th scope="col">Took</th></tr></thead>
+            <tbody>
+              {list.items.map((deployment) => (
+                <tr key={deployment.id}>
+                  <td>{deployment.version}</td>
+                  <td><Status deployment={deployment} />{deployment.error && <div className="small error-text">{deployment.error.message}</div>}<Nodes deployment={deployment} /></td>
+                  <td>{deployment.created_by}</td>
+                  <td><Time at={deployment.created_at} /></td>
+                  <td>{deployment.boot_ms !== undefined ? `${deployment.boot_ms} ms` : <span className="muted">–</span>}</td>
+                  <td>{took(deployment)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {list.more}
+    </Card>
+  );
+}
+
+function Nodes({ deployment }: { deployment: Deployment }) {
+  if (!deployment.nodes?.length) return null;
+  return <ul className="small nodes">{deployment.nodes.map((node) => <li key={node.id ?? node.name}>{node.name ?? node.id}: {node.status ?? node.state}{node.error && ` (${node.error})`}</li>)}</ul>;
+}
+
+/** How the deployment that was just made went on each node, where the server tells. */
+export function DeploymentNodes({ slug }: { slug: string }) {
+  const { ref, refusal } = useSession();
+  const offered = refusal("GET", `${FUNCTION}/deployments`) === undefined;
+  const { data } = useLoad(offered ? `latest/${ref}/${slug}` : undefined, (signal) => page<Deployment>(`v1/projects/${ref}/functions/${encodeURIComponent(slug)}/deployments`, { limit: 1 }, signal));
+  const latest = data?.data[0];
+  if (!latest) return null;
+  return (
+    <div className="muted small">
+      {latest.boot_ms !== undefined && <>It booted in {latest.boot_ms} ms. </>}
+      {took(latest) && <>The whole deployment took {took(latest)}.</>}
+      <Nodes deployment={latest} />
+    </div>
+  );
+}
