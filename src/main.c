@@ -18,6 +18,8 @@ static const struct {
 	{"secret", cmd_secret, "list, set and unset the secrets of functions; change the key that seals them"},
 	{"token", cmd_token, "create, list and revoke access tokens"},
 	{"audit", cmd_audit, "check, export and prune the audit log"},
+	{"project", cmd_project, "make and change further projects, such as staging"},
+	{"prune", cmd_prune, "remove what the retention setting keeps no longer"},
 	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},
 };
 

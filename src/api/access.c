@@ -36,7 +36,7 @@ bool access_tokens_list(struct call *c, struct err *e)
 	json_t *array = json_array();
 	size_t count;
 
-	if (!access_list(c->api->service, c->arena, &tokens, &count, e)) {
+	if (!access_list(c->service, c->arena, &tokens, &count, e)) {
 		json_decref(array);
 		return false;
 	}
@@ -153,7 +153,7 @@ static bool read_token(struct call *c, const json_t *doc, struct access_token *t
 	    !read_lists(c, doc, t, e) || !read_expiry(doc, t, e))
 		return false;
 	if (t->project_ref != NULL) {
-		if (!function_project(c->api->service, c->arena, t->project_ref, &project, e))
+		if (!function_project(c->service, c->arena, t->project_ref, &project, e))
 			return false;
 		t->project_ref = project.ref;
 	}
@@ -187,7 +187,7 @@ bool access_tokens_create(struct call *c, struct err *e)
 		return false;
 	token_generate(token);
 	token_hash(auth_token_key(c->api->auth), token, hash);
-	if (!access_create(c->api->service, c->arena, &c->actor, &t, hash, e))
+	if (!access_create(c->service, c->arena, &c->actor, &t, hash, e))
 		return false;
 	return answer_token(c, 201, &t, token, e);
 }
@@ -217,11 +217,11 @@ bool access_tokens_rotate(struct call *c, struct err *e)
 
 	token_generate(token);
 	token_hash(auth_token_key(c->api->auth), token, hash);
-	return access_rotate(c->api->service, c->arena, &c->actor, c->id, may_rotate, c, hash, &t, e) &&
+	return access_rotate(c->service, c->arena, &c->actor, c->id, may_rotate, c, hash, &t, e) &&
 	       answer_token(c, 200, &t, token, e);
 }
 
 bool access_tokens_revoke(struct call *c, struct err *e)
 {
-	return access_revoke(c->api->service, c->arena, &c->actor, c->id, may_revoke, c, e);
+	return access_revoke(c->service, c->arena, &c->actor, c->id, may_revoke, c, e);
 }

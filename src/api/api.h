@@ -13,6 +13,12 @@
 #include "service/service.h"
 
 struct answers;
+/* A further project's way in: its keys open that project only. */
+struct door {
+	struct door *_Atomic next; /* the list only ever grows */
+	const struct service *service;
+	struct auth *auth;
+};
 
 /* One for the process. */
 struct api {
@@ -20,11 +26,13 @@ struct api {
 	const struct auth *auth;
 	const struct config *cfg;
 	struct answers *answers;
+	struct door *_Atomic doors;
 };
 
 /* One request on its way through. */
 struct call {
 	struct api *api;
+	struct service *service; /* that of the project, where the path names one */
 	struct arena *arena;
 	struct request *req;
 	struct response *resp;
@@ -35,6 +43,10 @@ struct call {
 	const char *id;         /* of routes with {id} */
 	int64_t number;         /* of routes with {n} */
 };
+
+/* Adds doors for further projects that the service has opened meanwhile. One thread at a time. */
+MUST_CHECK bool api_refresh(struct api *api, struct err *e);
+void api_close(struct api *api);
 
 /* Answers one request; never fails, since every failure is an answer. */
 void api_handle(struct api *api, struct request *req, struct response *resp);

@@ -41,7 +41,7 @@ bool audit_list_entries(struct call *c, struct err *e)
 
 	if (!page_read(c, true, &page, e) || !read_time(c, "since", &f.since, e) ||
 	    !read_time(c, "until", &f.until, e) ||
-	    !audit_page(c->api->service, c->arena, &f, page.number, page.limit + 1, &rows, e))
+	    !audit_page(c->service, c->arena, &f, page.number, page.limit + 1, &rows, e))
 		return false;
 	array = json_array();
 	for (; shown < rows.count && shown < (size_t)page.limit; shown++)

@@ -37,8 +37,7 @@ static bool write_parts(const struct body *b, struct response_writer *w, struct 
 	for (size_t i = 0; i < b->count; i++) {
 		const struct part *p = &b->parts[i];
 
-		if (!to_writer(w, p->head, strlen(p->head), e) ||
-		    (p->len > 0 && !to_writer(w, p->data, p->len, e)) ||
+		if (!to_writer(w, p->head, strlen(p->head), e) || (p->len > 0 && !to_writer(w, p->data, p->len, e)) ||
 		    (p->file != NULL && !function_read(b->service, p->file, to_writer, w, e)))
 			return false;
 	}
@@ -70,7 +69,7 @@ static bool send_parts(struct call *c, struct part *parts, size_t count, struct 
 
 	if (b == NULL)
 		return err_no_memory(e);
-	*b = (struct body){.service = c->api->service, .parts = parts, .count = count};
+	*b = (struct body){.service = c->service, .parts = parts, .count = count};
 	c->resp->status = 200;
 	c->resp->content_length = 0;
 	for (size_t i = 0; i < count; i++)
@@ -169,7 +168,7 @@ static bool send_source(struct call *c, const struct function *f, struct err *e)
 	struct part *parts;
 	const char **paths;
 
-	if (!function_files(c->api->service, c->arena, f, &files, e))
+	if (!function_files(c->service, c->arena, f, &files, e))
 		return false;
 	parts = arena_array(c->arena, files.count + 2, sizeof *parts);
 	paths = arena_array(c->arena, files.count, sizeof *paths);
@@ -191,7 +190,7 @@ static bool send_bundle_sources(struct call *c, const struct function *f, struct
 	size_t count;
 	size_t entry;
 
-	if (!function_bundle_sources(c->api->service, c->arena, f, &sources, &count, &entry, e))
+	if (!function_bundle_sources(c->service, c->arena, f, &sources, &count, &entry, e))
 		return false;
 	parts = arena_array(c->arena, count + 2, sizeof *parts);
 	paths = arena_array(c->arena, count, sizeof *paths);
@@ -212,7 +211,7 @@ static bool send_bundle(struct call *c, const struct function *f, struct err *e)
 
 	if (part == NULL)
 		return err_no_memory(e);
-	if (!function_files(c->api->service, c->arena, f, &files, e))
+	if (!function_files(c->service, c->arena, f, &files, e))
 		return false;
 	if (files.count != 1)
 		return err_set(e, ERR_INTERNAL, NULL, "A bundle has one file, this one has %zu", files.count);

@@ -22,7 +22,7 @@ static json_t *files_of(struct call *c, const struct function *f, int64_t *budge
 
 	if (f->version.kind == KIND_ESZIP)
 		return array;
-	if (!function_files(c->api->service, c->arena, f, &files, e))
+	if (!function_files(c->service, c->arena, f, &files, e))
 		goto fail;
 	for (size_t i = 0; i < files.count; i++) {
 		const struct file *file = &files.items[i];
@@ -36,7 +36,7 @@ static json_t *files_of(struct call *c, const struct function *f, int64_t *budge
 			(void)err_hint(e, "Ask for one function at a time, or use the Management API.");
 			goto fail;
 		}
-		if (!function_text(c->api->service, c->arena, file, &text, e))
+		if (!function_text(c->service, c->arena, file, &text, e))
 			goto fail;
 		/* jansson refuses what is not UTF-8. */
 		content = json_stringn(text, (size_t)file->size);
@@ -66,7 +66,7 @@ bool flat_list(struct call *c, struct err *e)
 	int64_t budget = MAX_SOURCES;
 	struct function_list list;
 
-	if (!function_all(c->api->service, c->arena, c->project.ref, &list, e))
+	if (!function_all(c->service, c->arena, c->project.ref, &list, e))
 		goto fail;
 	if (list.count > 0)
 		qsort(list.items, list.count, sizeof list.items[0], newest_first);
@@ -95,7 +95,7 @@ bool flat_get(struct call *c, struct err *e)
 	struct function f;
 	json_t *files;
 
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e))
+	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &f, e))
 		return false;
 	files = files_of(c, &f, &budget, e);
 	return files != NULL && response_json(c->resp, 200, view_flat_function(c->arena, &f, files), e);
@@ -137,7 +137,7 @@ bool flat_deploy(struct call *c, struct err *e)
 	files = json_object_get(doc, "files");
 	if (!json_is_array(files))
 		return err_set(e, ERR_INVALID, "no_files", "files must be an array of objects with name and content");
-	if (!upload_new(&req.upload, c->api->service, c->arena, KIND_SOURCE, e))
+	if (!upload_new(&req.upload, c->service, c->arena, KIND_SOURCE, e))
 		return false;
 	for (size_t i = 0; i < json_array_size(files); i++)
 		if (!take_file(&req, json_array_get(files, i), e))
@@ -145,8 +145,7 @@ bool flat_deploy(struct call *c, struct err *e)
 	req.slug = c->slug;
 	/* This API's own default: what is not said is on, also for a function that had it off. */
 	req.verify_jwt = verify ? VERIFY_ON : VERIFY_OFF;
-	return intake_message(c, &req.message, e) &&
-	       deploy_run(c->api->service, c->arena, &c->actor, &req, &result, e) &&
+	return intake_message(c, &req.message, e) && deploy_run(c->service, c->arena, &c->actor, &req, &result, e) &&
 	       response_json(c->resp, 200, view_flat_function(c->arena, &result.function, NULL), e);
 }
 
@@ -154,6 +153,6 @@ bool flat_delete(struct call *c, struct err *e)
 {
 	const struct change_request req = {.project_ref = c->project.ref, .slug = c->slug};
 
-	return change_remove(c->api->service, c->arena, &c->actor, &req, e) &&
+	return change_remove(c->service, c->arena, &c->actor, &req, e) &&
 	       response_json(c->resp, 200, json_pack("{s:s}", "message", "Function deleted successfully"), e);
 }

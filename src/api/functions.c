@@ -18,7 +18,7 @@ static bool render_list(struct call *c, struct err *e)
 	json_t *array = json_array();
 	struct function_list list;
 
-	if (!function_all(c->api->service, c->arena, c->project.ref, &list, e)) {
+	if (!function_all(c->service, c->arena, c->project.ref, &list, e)) {
 		json_decref(array);
 		return false;
 	}
@@ -54,7 +54,7 @@ bool functions_get(struct call *c, struct err *e)
 		return err_no_memory(e);
 	if (answers_recall(c, what))
 		return true;
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) ||
+	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) ||
 	    !response_json(c->resp, 200, view_function(c->arena, &f), e))
 		return false;
 	etag_set(c, &f);
@@ -74,7 +74,7 @@ bool functions_body(struct call *c, struct err *e)
 		return err_no_memory(e);
 	if (answers_recall(c, what))
 		return true;
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) || !body_send(c, &f, e))
+	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) || !body_send(c, &f, e))
 		return false;
 	answers_hold(c, what);
 	return true;
@@ -100,8 +100,7 @@ static bool run(struct call *c, struct deploy_request *req, int status, struct e
 
 	req->project_ref = c->project.ref;
 	req->slug = c->slug;
-	return intake_message(c, &req->message, e) &&
-	       deploy_run(c->api->service, c->arena, &c->actor, req, &result, e) &&
+	return intake_message(c, &req->message, e) && deploy_run(c->service, c->arena, &c->actor, req, &result, e) &&
 	       answer_deploy(c, status, &result, req->bundle_only, e);
 }
 
@@ -138,18 +137,17 @@ static bool change_settings(struct call *c, const struct deploy_request *req, st
 	struct function f;
 	bool new_verify;
 
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) ||
+	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) ||
 	    !etag_expectation(c, &choice.expected, e))
 		return false;
 	new_verify = req->verify_jwt != VERIFY_KEEP && (req->verify_jwt == VERIFY_ON) != f.version.verify_jwt;
 	if (new_verify) {
 		choice.version = f.version.number;
-		if (!change_activate(c->api->service, c->arena, &c->actor, c->project.ref, &choice, 1, NULL, &changed,
-				     e))
+		if (!change_activate(c->service, c->arena, &c->actor, c->project.ref, &choice, 1, NULL, &changed, e))
 			return false;
 		f = changed[0];
 	} else if (req->name != NULL && !text_eq(req->name, f.name) &&
-		   !function_set_name(c->api->service, c->arena, &c->actor, &f, req->name, &choice.expected, e)) {
+		   !function_set_name(c->service, c->arena, &c->actor, &f, req->name, &choice.expected, e)) {
 		return false;
 	}
 	etag_set(c, &f);
@@ -218,8 +216,7 @@ bool functions_bulk_update(struct call *c, struct err *e)
 				return err_set(e, ERR_INVALID, "duplicate_slug",
 					       "The function %s stands twice in the list", choices[i].slug);
 	}
-	if (!change_activate(c->api->service, c->arena, &c->actor, c->project.ref, choices, count, message, &functions,
-			     e))
+	if (!change_activate(c->service, c->arena, &c->actor, c->project.ref, choices, count, message, &functions, e))
 		return false;
 	list = json_array();
 	answer = json_pack("{s:o}", "functions", list);
@@ -236,5 +233,5 @@ bool functions_delete(struct call *c, struct err *e)
 	struct change_request req = {.project_ref = c->project.ref, .slug = c->slug};
 
 	return intake_message(c, &req.message, e) && etag_expectation(c, &req.expected, e) &&
-	       change_remove(c->api->service, c->arena, &c->actor, &req, e);
+	       change_remove(c->service, c->arena, &c->actor, &req, e);
 }

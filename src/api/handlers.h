@@ -8,6 +8,8 @@
 bool projects_list(struct call *c, struct err *e);
 bool projects_get(struct call *c, struct err *e);
 bool projects_api_keys(struct call *c, struct err *e);
+bool projects_settings(struct call *c, struct err *e);
+bool projects_set_settings(struct call *c, struct err *e);
 
 /* functions.c */
 bool functions_list(struct call *c, struct err *e);
@@ -26,6 +28,7 @@ bool versions_body(struct call *c, struct err *e);
 bool versions_diff(struct call *c, struct err *e);
 bool functions_rollback(struct call *c, struct err *e);
 bool functions_restore(struct call *c, struct err *e);
+bool functions_promote(struct call *c, struct err *e);
 bool traffic_get(struct call *c, struct err *e);
 bool traffic_put(struct call *c, struct err *e);
 bool deployments_of_project(struct call *c, struct err *e);

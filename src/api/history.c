@@ -32,7 +32,7 @@ bool versions_list(struct call *c, struct err *e)
 	struct page page;
 	json_t *array;
 
-	if (!page_read(c, true, &page, e) || !history_versions(c->api->service, c->arena, c->project.ref, c->slug,
+	if (!page_read(c, true, &page, e) || !history_versions(c->service, c->arena, c->project.ref, c->slug,
 							       (int)page.number, page.limit + 1, &f, &list, e))
 		return false;
 	array = json_array();
@@ -47,7 +47,7 @@ bool versions_list(struct call *c, struct err *e)
 /* The function with the version that the path names. */
 static bool find_version(struct call *c, struct function *f, struct err *e)
 {
-	return history_version(c->api->service, c->arena, c->project.ref, c->slug, (int)c->number, f, e);
+	return history_version(c->service, c->arena, c->project.ref, c->slug, (int)c->number, f, e);
 }
 
 bool versions_get(struct call *c, struct err *e)
@@ -56,7 +56,7 @@ bool versions_get(struct call *c, struct err *e)
 	struct function f;
 	json_t *version;
 
-	if (!find_version(c, &f, e) || !function_files(c->api->service, c->arena, &f, &files, e))
+	if (!find_version(c, &f, e) || !function_files(c->service, c->arena, &f, &files, e))
 		return false;
 	version = view_version(c->arena, &f.version, f.active_version);
 	if (version != NULL && json_object_set_new(version, "files", view_files(&files)) != 0) {
@@ -90,11 +90,11 @@ bool versions_diff(struct call *c, struct err *e)
 	int64_t numbers[2];
 	json_t *array;
 
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &from, e) ||
+	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &from, e) ||
 	    !query_version(c, "from", &numbers[0], e) || !query_version(c, "to", &numbers[1], e) ||
-	    !history_version(c->api->service, c->arena, c->project.ref, c->slug, (int)numbers[0], &from, e) ||
-	    !history_version(c->api->service, c->arena, c->project.ref, c->slug, (int)numbers[1], &to, e) ||
-	    !history_diff(c->api->service, c->arena, &from, &to, &list, e))
+	    !history_version(c->service, c->arena, c->project.ref, c->slug, (int)numbers[0], &from, e) ||
+	    !history_version(c->service, c->arena, c->project.ref, c->slug, (int)numbers[1], &to, e) ||
+	    !history_diff(c->service, c->arena, &from, &to, &list, e))
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < list.count; i++)
@@ -146,7 +146,7 @@ static bool to_version(struct call *c, change_to_version *change, struct err *e)
 
 	return read_body(c, &doc, e) && read_change(c, doc, &req, e) &&
 	       json_get_int(doc, "version", JSON_OPTIONAL, 1, INT32_MAX, &version, e) &&
-	       change(c->api->service, c->arena, &c->actor, &req, (int)version, &f, e) && answer_changed(c, &f, e);
+	       change(c->service, c->arena, &c->actor, &req, (int)version, &f, e) && answer_changed(c, &f, e);
 }
 
 bool functions_rollback(struct call *c, struct err *e)
@@ -159,6 +159,26 @@ bool functions_restore(struct call *c, struct err *e)
 	return to_version(c, change_restore, e);
 }
 
+bool functions_promote(struct call *c, struct err *e)
+{
+	struct change_request req;
+	struct function f;
+	struct project to;
+	const char *ref = NULL;
+	int64_t version = 0;
+	json_t *doc;
+
+	if (!read_body(c, &doc, e) || !read_change(c, doc, &req, e) ||
+	    !json_get_string(doc, "to", JSON_REQUIRED, &ref, e) ||
+	    !json_get_int(doc, "version", JSON_OPTIONAL, 1, INT32_MAX, &version, e) ||
+	    !function_project(c->service, c->arena, ref, &to, e))
+		return false;
+	if (!principal_may_project(&c->who, to.ref))
+		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
+	return change_promote(service_of(c->service, to.ref), c->arena, &c->actor, &req, (int)version, to.ref, &f, e) &&
+	       answer_changed(c, &f, e);
+}
+
 /* Traffic */
 
 static bool answer_traffic(struct call *c, const struct function *f, struct err *e)
@@ -166,7 +186,7 @@ static bool answer_traffic(struct call *c, const struct function *f, struct err 
 	struct shares shares;
 	json_t *array;
 
-	if (!history_traffic(c->api->service, c->arena, f, &shares, e))
+	if (!history_traffic(c->service, c->arena, f, &shares, e))
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < shares.count; i++)
@@ -186,7 +206,7 @@ bool traffic_get(struct call *c, struct err *e)
 {
 	struct function f;
 
-	return function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) && answer_traffic(c, &f, e);
+	return function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) && answer_traffic(c, &f, e);
 }
 
 static bool read_shares(const json_t *list, struct shares *out, struct err *e)
@@ -254,7 +274,7 @@ bool traffic_put(struct call *c, struct err *e)
 	if (json_is_array(doc) && (!intake_message(c, &req.message, e) || !etag_expectation(c, &req.expected, e)))
 		return false;
 	if (!read_shares(json_is_object(doc) ? json_object_get(doc, "traffic") : doc, &shares, e) ||
-	    !change_traffic(c->api->service, c->arena, &c->actor, &req, &shares, sticky, &f, e))
+	    !change_traffic(c->service, c->arena, &c->actor, &req, &shares, sticky, &f, e))
 		return false;
 	if (sticky != NULL)
 		f.sticky = sticky;
@@ -271,8 +291,8 @@ static bool list_deployments(struct call *c, const char *slug, struct err *e)
 	json_t *array;
 	size_t shown = 0;
 
-	if (!page_read(c, false, &page, e) || !history_deployments(c->api->service, c->arena, c->project.ref, slug,
-								   page.cursor, page.limit + 1, &list, e))
+	if (!page_read(c, false, &page, e) ||
+	    !history_deployments(c->service, c->arena, c->project.ref, slug, page.cursor, page.limit + 1, &list, e))
 		return false;
 	array = json_array();
 	for (; shown < list.count && shown < (size_t)page.limit; shown++) {
@@ -295,8 +315,8 @@ bool deployments_of_function(struct call *c, struct err *e)
 	struct function f;
 
 	/* One whose every deployment failed has never served, and is just what somebody looks for here. */
-	if (!history_deployments(c->api->service, c->arena, c->project.ref, c->slug, NULL, 1, &any, e) ||
-	    (any.count == 0 && !function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e)))
+	if (!history_deployments(c->service, c->arena, c->project.ref, c->slug, NULL, 1, &any, e) ||
+	    (any.count == 0 && !function_get(c->service, c->arena, c->project.ref, c->slug, &f, e)))
 		return false;
 	return list_deployments(c, c->slug, e);
 }
@@ -305,7 +325,7 @@ bool deployments_get(struct call *c, struct err *e)
 {
 	struct deployment d;
 
-	if (!history_deployment(c->api->service, c->arena, c->project.ref, c->id, &d, e))
+	if (!history_deployment(c->service, c->arena, c->project.ref, c->id, &d, e))
 		return false;
 	if (!principal_may_slug(&c->who, d.slug))
 		return err_set(e, ERR_NOT_FOUND, "deployment_not_found", "Deployment not found");
@@ -331,7 +351,7 @@ bool releases_list(struct call *c, struct err *e)
 	size_t shown = 0;
 
 	if (!page_read(c, true, &page, e) ||
-	    !history_releases(c->api->service, c->arena, c->project.ref, page.number, page.limit + 1, &list, e))
+	    !history_releases(c->service, c->arena, c->project.ref, page.number, page.limit + 1, &list, e))
 		return false;
 	array = json_array();
 	for (; shown < list.count && shown < (size_t)page.limit; shown++) {
@@ -347,7 +367,7 @@ bool releases_get(struct call *c, struct err *e)
 {
 	struct release r;
 
-	if (!history_release(c->api->service, c->arena, c->project.ref, c->number, &r, e))
+	if (!history_release(c->service, c->arena, c->project.ref, c->number, &r, e))
 		return false;
 	if (!may_see_release(&c->who, &r))
 		return err_set(e, ERR_NOT_FOUND, "release_not_found", "Release not found");
@@ -368,8 +388,8 @@ bool releases_rollback(struct call *c, struct err *e)
 
 	return read_body(c, &doc, e) && json_get_string(doc, "message", JSON_OPTIONAL, &message, e) &&
 	       intake_message(c, &message, e) &&
-	       change_undo_release(c->api->service, c->arena, &c->actor, c->project.ref, c->number, message, may_touch,
+	       change_undo_release(c->service, c->arena, &c->actor, c->project.ref, c->number, message, may_touch,
 				   &c->who, &made, e) &&
-	       history_release(c->api->service, c->arena, c->project.ref, made, &r, e) &&
+	       history_release(c->service, c->arena, c->project.ref, made, &r, e) &&
 	       response_json(c->resp, 200, view_release(c->arena, &r), e);
 }

@@ -52,7 +52,8 @@ bool intake_json_upto(struct call *c, size_t max, json_t **out, struct err *e)
 	size_t len;
 	char *text;
 
-	if (!request_is_type(c->req->content_type, "application/json"))
+	if (!request_is_type(c->req->content_type, "application/json") &&
+	    !request_is_type(c->req->content_type, "application/merge-patch+json"))
 		return wrong_type(c, "application/json", e);
 	if (!request_body(c->req, max, &text, &len, e))
 		return false;
@@ -196,8 +197,7 @@ bool intake_multipart(struct call *c, struct deploy_request *req, struct err *e)
 		return wrong_type(c, "multipart/form-data", e);
 	ok = check_length(c, e) &&
 	     multipart_new(&m, c->arena, c->req->content_type, (size_t)c->api->cfg->max_files + 1, &handler, e) &&
-	     upload_new(&req->upload, c->api->service, c->arena, KIND_SOURCE, e) && feed(c, m, e) &&
-	     read_metadata(&f, e);
+	     upload_new(&req->upload, c->service, c->arena, KIND_SOURCE, e) && feed(c, m, e) && read_metadata(&f, e);
 	buf_free(&f.metadata);
 	return ok;
 }
@@ -230,7 +230,7 @@ static bool single_json(struct call *c, struct deploy_request *req, const char *
 	if (body == NULL)
 		return true;
 	req->entrypoint = SINGLE_FILE;
-	return upload_new(&req->upload, c->api->service, c->arena, KIND_SOURCE, e) &&
+	return upload_new(&req->upload, c->service, c->arena, KIND_SOURCE, e) &&
 	       upload_put(req->upload, SINGLE_FILE, body, strlen(body), e);
 }
 
@@ -269,7 +269,7 @@ static bool single_eszip(struct call *c, struct deploy_request *req, const char 
 		(void)err_set(e, ERR_INVALID, "no_entrypoint", "The query parameter entrypoint_path is missing");
 		return err_hint(e, "A bundle needs the specifier of its entry point, such as file:///index.ts.");
 	}
-	return check_length(c, e) && upload_new(&req->upload, c->api->service, c->arena, KIND_ESZIP, e) &&
+	return check_length(c, e) && upload_new(&req->upload, c->service, c->arena, KIND_ESZIP, e) &&
 	       read_bundle(c, req->upload, e);
 }
 

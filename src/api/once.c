@@ -168,7 +168,7 @@ bool once_handle(struct call *c, const struct route *r, struct err *e)
 	if (key == NULL || !text_eq(r->method, "POST") || r->flags & ROUTE_PUBLIC)
 		return r->handler(c, e);
 	if (!start_fingerprint(c, &f, e) ||
-	    !repeat_begin(&repeat, c->api->service, c->arena, c->who.id[0] != '\0' ? c->who.id : c->who.name, key, e))
+	    !repeat_begin(&repeat, c->service, c->arena, c->who.id[0] != '\0' ? c->who.id : c->who.name, key, e))
 		return false;
 	if (repeat_is_known(repeat)) {
 		ok = finish_fingerprint(c, &f, request, e) && give_again(c, repeat, request, e);

@@ -10,7 +10,7 @@ bool ops_health(struct call *c, struct err *e)
 
 bool ops_ready(struct call *c, struct err *e)
 {
-	return function_ready(c->api->service, c->arena, e) &&
+	return function_ready(c->service, c->arena, e) &&
 	       response_json(c->resp, 200, json_pack("{s:s}", "status", "ready"), e);
 }
 
@@ -22,7 +22,7 @@ static void route_name(int route, const char **method, const char **path)
 
 bool ops_metrics(struct call *c, struct err *e)
 {
-	struct pg_pool_stats pool = pg_pool_stats(c->api->service->pool);
+	struct pg_pool_stats pool = pg_pool_stats(c->service->pool);
 	int routes = 0;
 
 	while (api_routes[routes].method != NULL)

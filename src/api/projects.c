@@ -1,9 +1,11 @@
 #include "api/handlers.h"
+#include "api/intake.h"
 #include "api/view.h"
 #include "auth/scope.h"
 #include "core/text.h"
 #include "service/audit.h"
 #include "service/function.h"
+#include "service/project.h"
 
 #include <string.h>
 
@@ -16,7 +18,7 @@ static void fill_details(struct call *c, struct view_project_details *d)
 		.organization = cfg->organization,
 		.region = cfg->region,
 		.database_host = cfg->postgres_host != NULL ? cfg->postgres_host : "localhost",
-		.server_version = function_server_version(c->api->service),
+		.server_version = function_server_version(c->service),
 	};
 }
 
@@ -27,7 +29,7 @@ bool projects_list(struct call *c, struct err *e)
 	json_t *array;
 	size_t count;
 
-	if (!function_projects(c->api->service, c->arena, c->who.project, &projects, &count, e))
+	if (!function_projects(c->service, c->arena, c->who.project, &projects, &count, e))
 		return false;
 	fill_details(c, &details);
 	array = json_array();
@@ -71,7 +73,7 @@ static bool may_reveal(const struct principal *who)
 
 bool projects_api_keys(struct call *c, struct err *e)
 {
-	const struct config *cfg = c->api->cfg;
+	const struct config *cfg = c->service->cfg;
 	const char *asked = request_query(c->req, "reveal");
 	/* A caller who may not see the keys still gets the list: `supabase link` needs it. */
 	bool reveal = asked != NULL && text_eq(asked, "true") && may_reveal(&c->who);
@@ -80,12 +82,12 @@ bool projects_api_keys(struct call *c, struct err *e)
 	json_t *array;
 
 	/* Recorded before they are shown, or they are not shown. */
-	if (reveal && !audit_record(c->api->service, c->arena, &c->actor, &entry, e))
+	if (reveal && !audit_record(c->service, c->arena, &c->actor, &entry, e))
 		return false;
 	array = json_array();
 
-	/* Keys are this process's configuration, and it is about one project. */
-	if (text_eq(c->project.ref, cfg->project_ref) &&
+	/* Of a project that another process deploys to, the keys are not known here. */
+	if (cfg->project_ref != NULL && text_eq(c->project.ref, cfg->project_ref) &&
 	    (!add_key(c, array, "anon", "legacy", cfg->anon_key, reveal) ||
 	     !add_key(c, array, "service_role", "legacy", cfg->service_role_key, reveal) ||
 	     !add_key(c, array, "default", "publishable", cfg->publishable_key, reveal) ||
@@ -94,4 +96,23 @@ bool projects_api_keys(struct call *c, struct err *e)
 		return err_no_memory(e);
 	}
 	return response_json(c->resp, 200, array, e);
+}
+
+bool projects_settings(struct call *c, struct err *e)
+{
+	return response_json(c->resp, 200, json_loads(c->project.settings, 0, NULL), e);
+}
+
+/* A merge patch (RFC 7396): what is null goes, what is not named stays. */
+bool projects_set_settings(struct call *c, struct err *e)
+{
+	json_t *settings;
+	json_t *patch;
+
+	if (!intake_json(c, &patch, e))
+		return false;
+	if (!json_is_object(patch))
+		return err_set(e, ERR_INVALID, NULL, "The body must be a JSON object");
+	return project_set_settings(c->service, c->arena, &c->actor, c->project.ref, patch, &settings, e) &&
+	       response_json(c->resp, 200, settings, e);
 }

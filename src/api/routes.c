@@ -8,6 +8,8 @@
 #include "service/audit.h"
 #include "service/function.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -26,6 +28,9 @@ const struct route api_routes[] = {
 	{"GET", "/v1/projects/{ref}", SCOPE_NONE, 0, projects_get},
 	{"GET", "/v1/projects/{ref}/api-keys", SCOPE_NONE, 0, projects_api_keys},
 
+	{"GET", "/v1/projects/{ref}/settings", SCOPE_FUNCTIONS_READ, 0, projects_settings},
+	{"PATCH", "/v1/projects/{ref}/settings", SCOPE_PROJECTS_ADMIN, 0, projects_set_settings},
+
 	{"GET", FUNCTIONS, SCOPE_FUNCTIONS_READ, 0, functions_list},
 	{"POST", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_create},
 	{"PUT", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_bulk_update},
@@ -41,6 +46,7 @@ const struct route api_routes[] = {
 	{"GET", FUNCTIONS "/{slug}/diff", SCOPE_FUNCTIONS_READ, 0, versions_diff},
 	{"POST", FUNCTIONS "/{slug}/rollback", SCOPE_FUNCTIONS_WRITE, 0, functions_rollback},
 	{"POST", FUNCTIONS "/{slug}/restore", SCOPE_FUNCTIONS_WRITE, 0, functions_restore},
+	{"POST", FUNCTIONS "/{slug}/promote", SCOPE_FUNCTIONS_WRITE, 0, functions_promote},
 	{"GET", FUNCTIONS "/{slug}/traffic", SCOPE_FUNCTIONS_READ, 0, traffic_get},
 	{"PUT", FUNCTIONS "/{slug}/traffic", SCOPE_FUNCTIONS_WRITE, 0, traffic_put},
 	{"GET", FUNCTIONS "/{slug}/deployments", SCOPE_FUNCTIONS_READ, 0, deployments_of_function},
@@ -165,11 +171,12 @@ static const struct route *find_route(const struct request *req, struct response
 
 static bool bind_project(struct call *c, const char *ref, struct err *e)
 {
-	if (!function_project(c->api->service, c->arena, ref, &c->project, e))
+	if (!function_project(c->service, c->arena, ref, &c->project, e))
 		return false;
 	/* To whoever is bound to another project this one does not exist. */
 	if (!principal_may_project(&c->who, c->project.ref))
 		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
+	c->service = service_of(c->service, c->project.ref);
 	return true;
 }
 
@@ -219,14 +226,77 @@ static bool bind_path(struct call *c, const struct route *r, const struct captur
 	return true;
 }
 
+/*
+ * The configured project's keys and all access tokens first; then the keys of the further projects, each of which opens
+ * its own project only.
+ */
+static bool check_credential(struct call *c, const char *apikey, struct err *e)
+{
+	const char *authorization = request_header(c->req, "Authorization");
+	struct err refused = ERR_INIT;
+
+	if (auth_check(c->api->auth, c->arena, authorization, apikey, c->req->address, &c->who, e))
+		return true;
+	if (e->kind != ERR_UNAUTHORIZED)
+		return false;
+	for (struct door *d = atomic_load(&c->api->doors); d != NULL; d = atomic_load(&d->next)) {
+		if (!auth_check(d->auth, c->arena, authorization, apikey, c->req->address, &c->who, &refused)) {
+			if (refused.kind == ERR_UNAUTHORIZED)
+				continue;
+			*e = refused;
+			return false;
+		}
+		c->who.project = d->service->cfg->project_ref;
+		*e = (struct err)ERR_INIT;
+		return true;
+	}
+	return false;
+}
+
+bool api_refresh(struct api *api, struct err *e)
+{
+	struct door *_Atomic *end = &api->doors;
+
+	/* Doors stand in the order of the services, so those that are missing are the last ones. */
+	for (const struct service *s = atomic_load(&api->service->further); s != NULL; s = atomic_load(&s->further)) {
+		struct door *d = atomic_load(end);
+
+		if (d == NULL) {
+			d = calloc(1, sizeof *d);
+			if (d == NULL)
+				return err_no_memory(e);
+			d->service = s;
+			if (!auth_new(&d->auth, s->cfg, s->pool, e)) {
+				free(d);
+				return err_prefix(e, "project %s", s->cfg->project_ref);
+			}
+			atomic_store(end, d);
+		}
+		end = &d->next;
+	}
+	return true;
+}
+
+void api_close(struct api *api)
+{
+	struct door *d = atomic_load(&api->doors);
+
+	while (d != NULL) {
+		struct door *next = atomic_load(&d->next);
+
+		auth_free(d->auth);
+		free(d);
+		d = next;
+	}
+}
+
 static bool authenticate(struct call *c, const struct route *r, struct err *e)
 {
 	const char *apikey = request_header(c->req, "apikey");
 
 	if (apikey == NULL || apikey[0] == '\0')
 		apikey = request_query(c->req, "apikey");
-	if (!auth_check(c->api->auth, c->arena, request_header(c->req, "Authorization"), apikey, c->req->address,
-			&c->who, e))
+	if (!check_credential(c, apikey, e))
 		return false;
 	c->actor.name = c->who.name;
 	c->actor.token_id = c->who.id;
@@ -275,6 +345,7 @@ void api_handle(struct api *api, struct request *req, struct response *resp)
 {
 	struct call c = {
 		.api = api,
+		.service = api->service,
 		.arena = req->arena,
 		.req = req,
 		.resp = resp,

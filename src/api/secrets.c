@@ -21,8 +21,7 @@ bool secrets_list(struct call *c, struct err *e)
 	json_t *array;
 	size_t count;
 
-	if (!check_reach(c, e) ||
-	    !secret_digests(c->api->service, c->arena, c->project.ref, c->slug, &items, &count, e))
+	if (!check_reach(c, e) || !secret_digests(c->service, c->arena, c->project.ref, c->slug, &items, &count, e))
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < count; i++)
@@ -71,7 +70,7 @@ bool secrets_set(struct call *c, struct err *e)
 		values[i].value = json_string_value(value);
 		values[i].len = json_string_length(value);
 	}
-	if (!secret_set(c->api->service, c->arena, &c->actor, c->project.ref, c->slug, values, count, e))
+	if (!secret_set(c->service, c->arena, &c->actor, c->project.ref, c->slug, values, count, e))
 		return false;
 	c->resp->status = 201;
 	return true;
@@ -94,7 +93,7 @@ bool secrets_unset(struct call *c, struct err *e)
 		if (names[i] == NULL)
 			return err_set(e, ERR_INVALID, NULL, "Each name must be a string");
 	}
-	return secret_unset(c->api->service, c->arena, &c->actor, c->project.ref, c->slug, names, count, e);
+	return secret_unset(c->service, c->arena, &c->actor, c->project.ref, c->slug, names, count, e);
 }
 
 bool secrets_revisions(struct call *c, struct err *e)
@@ -103,7 +102,7 @@ bool secrets_revisions(struct call *c, struct err *e)
 	json_t *array;
 	size_t count;
 
-	if (!check_reach(c, e) || !secret_history(c->api->service, c->arena, c->project.ref, &items, &count, e))
+	if (!check_reach(c, e) || !secret_history(c->service, c->arena, c->project.ref, &items, &count, e))
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < count; i++) {
@@ -134,7 +133,7 @@ bool secrets_rollback(struct call *c, struct err *e)
 	if (!json_is_object(doc))
 		return err_set(e, ERR_INVALID, NULL, "The body must be an object {revision}");
 	if (!json_get_int(doc, "revision", JSON_REQUIRED, 1, INT64_MAX, &revision, e) ||
-	    !secret_rollback(c->api->service, c->arena, &c->actor, c->project.ref, revision, &now, e))
+	    !secret_rollback(c->service, c->arena, &c->actor, c->project.ref, revision, &now, e))
 		return false;
 	return response_json(c->resp, 201,
 			     json_pack("{s:I, s:I}", "revision", (json_int_t)now, "restored", (json_int_t)revision), e);

@@ -60,7 +60,7 @@ bool settings_get(struct call *c, struct err *e)
 {
 	struct function f;
 
-	return function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) && answer(c, &f, e);
+	return function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) && answer(c, &f, e);
 }
 
 static void drop(void *doc)
@@ -89,7 +89,7 @@ static bool read_patch(struct call *c, struct change_request *req, struct change
 		return false;
 	pin = json_object_get(doc, "secrets_revision");
 	if (json_is_integer(pin) && json_integer_value(pin) > 0 &&
-	    !secret_check_pin(c->api->service, c->arena, c->project.ref, json_integer_value(pin), e))
+	    !secret_check_pin(c->service, c->arena, c->project.ref, json_integer_value(pin), e))
 		return false;
 	wanted->verify_jwt = !present ? VERIFY_KEEP : verify ? VERIFY_ON : VERIFY_OFF;
 	wanted->static_patterns = json_object_get(doc, "static_patterns") != NULL ? patterns : NULL;
@@ -110,7 +110,7 @@ bool settings_patch(struct call *c, struct err *e)
 	struct function f;
 
 	return read_patch(c, &req, &wanted, e) && etag_expectation(c, &req.expected, e) &&
-	       change_configure(c->api->service, c->arena, &c->actor, &req, &wanted, &f, e) && answer(c, &f, e);
+	       change_configure(c->service, c->arena, &c->actor, &req, &wanted, &f, e) && answer(c, &f, e);
 }
 
 static bool answer_defaults(struct call *c, struct err *e)
@@ -145,6 +145,6 @@ bool defaults_patch(struct call *c, struct err *e)
 	if (c->who.slugs != NULL)
 		return err_set(e, ERR_FORBIDDEN, "slug_not_allowed",
 			       "This access token is for some functions only, and defaults reach all");
-	return settings_change_defaults(c->api->service, c->arena, &c->actor, c->project.ref, doc, &c->project, e) &&
+	return settings_change_defaults(c->service, c->arena, &c->actor, c->project.ref, doc, &c->project, e) &&
 	       answer_defaults(c, e);
 }

@@ -17,6 +17,8 @@ int cmd_doctor(int argc, char **argv);
 int cmd_secret(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
+int cmd_project(int argc, char **argv);
+int cmd_prune(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 
 /* Prints "functions-admin: message" and the hint on standard error; returns the exit status. */

@@ -7,6 +7,7 @@
 #include "service/apply.h"
 #include "service/audit.h"
 #include "service/function.h"
+#include "service/retention.h"
 #include "service/service.h"
 #include "store/migrate.h"
 
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +24,7 @@
 
 /* How often the folder is compared with the database, beside every change that we make ourselves. */
 #define SWEEP_SECONDS 10
+#define PRUNE_SWEEPS (3600 / SWEEP_SECONDS)
 
 static const char help[] = "Usage: functions-admin serve [--config FILE] [--OPTION VALUE]...\n"
 			   "\n"
@@ -36,6 +39,7 @@ struct running {
 	struct auth *auth;
 	struct fcgi_server *fcgi;
 	struct api api;
+	uint64_t sweeps;
 	int argc;
 	char **argv;
 };
@@ -91,10 +95,10 @@ static bool start(struct running *r, struct err *e)
 	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), the sweep another. */
 	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 2, e) ||
 	    !auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
-	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e))
+	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e) || !service_refresh(r->service, e))
 		return false;
 	r->api = (struct api){.service = r->service, .auth = r->auth, .cfg = r->cfg};
-	if (!answers_new(&r->api.answers, e))
+	if (!answers_new(&r->api.answers, e) || !api_refresh(&r->api, e))
 		return false;
 	options.listen = r->cfg->listen;
 	options.mode = (unsigned)r->cfg->listen_mode;
@@ -118,12 +122,34 @@ static void reload(const struct running *r)
 	config_free(fresh);
 }
 
+/* Once an hour what is kept no longer leaves the database. */
+static void prune(struct service *s)
+{
+	struct retention_report report;
+	struct err e = ERR_INIT;
+
+	if (!retention_run(s, s->cfg->project_ref, false, NULL, NULL, &report, &e))
+		log_warn("project %s: old versions could not be removed: %s", s->cfg->project_ref, e.message);
+	else if (report.versions + report.functions + report.blobs > 0)
+		log_info("project %s: removed %lld old versions, %lld deleted functions, %lld contents",
+			 s->cfg->project_ref, (long long)report.versions, (long long)report.functions,
+			 (long long)report.blobs);
+}
+
 static void sweep(struct running *r)
 {
 	struct err e = ERR_INIT;
 
-	if (!apply_sweep(r->service, &e))
-		log_warn("the functions folder could not be compared with the database: %s", e.message);
+	r->sweeps++;
+	if (!service_refresh(r->service, &e) || !api_refresh(&r->api, &e))
+		log_warn("projects could not be read: %s", e.message);
+	for (struct service *s = r->service; s != NULL; s = atomic_load(&s->further)) {
+		if (!apply_sweep(s, &e))
+			log_warn("project %s: the functions folder could not be compared with the database: %s",
+				 s->cfg->project_ref, e.message);
+		if (r->sweeps % PRUNE_SWEEPS == 0)
+			prune(s);
+	}
 	audit_flush(r->service);
 }
 
@@ -156,6 +182,7 @@ static void stop(struct running *r)
 	if (r->fcgi != NULL && r->cfg->pid_file != NULL && r->cfg->pid_file[0] != '\0')
 		(void)unlink(r->cfg->pid_file);
 	answers_free(r->api.answers);
+	api_close(&r->api);
 	auth_free(r->auth);
 	service_close(r->service);
 	config_free(r->cfg);

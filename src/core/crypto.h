@@ -51,7 +51,13 @@ struct crypto_key {
 };
 
 /* The number of a purpose is part of what is stored: never change or reuse one. */
-enum crypto_purpose { CRYPTO_ACCESS_TOKENS = 1, CRYPTO_SECRETS = 2, CRYPTO_AUDIT = 3, CRYPTO_IDEMPOTENCY = 4 };
+enum crypto_purpose {
+	CRYPTO_ACCESS_TOKENS = 1,
+	CRYPTO_SECRETS = 2,
+	CRYPTO_AUDIT = 3,
+	CRYPTO_IDEMPOTENCY = 4,
+	CRYPTO_PROJECT_KEYS = 5
+};
 
 /* Reads the option master_key; ERR_CONFIG where it is not 64 hexadecimal digits. */
 MUST_CHECK bool crypto_master_key(const char *hex, struct crypto_key *out, struct err *e);

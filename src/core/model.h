@@ -15,7 +15,11 @@ struct project {
 	const char *id;
 	const char *name;
 	bool is_default;
-	const char *settings; /* JSON object */
+	const char *settings;      /* JSON object */
+	const char *functions_dir; /* NULL: the configuration's, or none */
+	const char *runtime_url;   /* NULL: the configuration's, or none */
+	const void *keys;          /* sealed; NULL: the configuration's */
+	size_t keys_len;
 	int64_t generation;
 	int64_t revision;
 	int64_t epoch;            /* of the database's connections: revisions of another epoch say nothing */
@@ -154,7 +158,8 @@ struct release_list {
 	size_t count;
 };
 
-/* A module inside a bundle that was a local file, as it was written where the bundle still has that, else as it runs. */
+/* A module inside a bundle that was a local file, as it was written where the bundle still has that, else as it runs.
+ */
 struct source_module {
 	const char *path; /* relative, as bundle_check_path() wants it */
 	const void *data;

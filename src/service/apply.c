@@ -416,7 +416,7 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 	struct leftovers releases = {.service = s, .releases = true};
 	int64_t abandoned = 0;
 
-	if (!project_ensure(c, a, s->cfg->project_ref, s->cfg->project_name, e) ||
+	if ((s->base == NULL && !project_ensure(c, a, s->cfg->project_ref, s->cfg->project_name, e)) ||
 	    !deployment_fail_abandoned(c, a, s->cfg->project_ref, 0, &abandoned, e))
 		return false;
 	if (abandoned > 0)

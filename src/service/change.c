@@ -345,6 +345,85 @@ bool change_restore(struct service *s, struct arena *a, const struct actor *who,
 	       run_one(s, a, who, &item, req, "restore", "function.restore", true, out, e);
 }
 
+/* Promoting */
+
+struct promotion {
+	const struct change_request *req;
+	int version;
+	const char *to;
+	bool unchanged;
+};
+
+static bool copy_version(struct pg_conn *c, struct arena *a, const struct actor *who, const struct promotion *p,
+			 const struct function *from, struct function *to, struct err *e)
+{
+	struct version v = from->version;
+	char new_id[CRYPTO_UUID_SIZE];
+	struct file_list files;
+
+	crypto_uuid(new_id);
+	if (!version_files(c, a, from->id, v.number, &files, e) ||
+	    !function_next_version(c, a, p->to, from->slug, from->name, new_id, to, e))
+		return false;
+	v.source = "promote";
+	v.source_project = p->req->project_ref;
+	v.source_version = v.number;
+	v.number = to->latest_version;
+	v.message = p->req->message != NULL ? p->req->message : v.message;
+	v.created_by = who->name;
+	v.created_at = service_now();
+	to->version = v;
+	return version_insert(c, a, to->id, &v, &files, e);
+}
+
+static bool find_promotion(struct pg_conn *c, struct arena *a, const struct actor *who, struct promotion *p,
+			   struct rollout_item *item, struct err *e)
+{
+	struct err missing = ERR_INIT;
+	struct function there;
+	struct function from;
+
+	if (!function_find_active(c, a, p->req->project_ref, p->req->slug, &from, e) ||
+	    (p->version != 0 && !version_find(c, a, from.id, p->version, &from.version, e)))
+		return false;
+	if (p->req->expected.set &&
+	    (p->req->expected.active_version != from.active_version || p->req->expected.updated_at != from.updated_at))
+		return err_set(e, ERR_PRECONDITION, NULL, "The function was changed since you read it");
+	if (function_find_active(c, a, p->to, p->req->slug, &there, &missing)) {
+		p->unchanged = memcmp(there.version.digest, from.version.digest, sizeof from.version.digest) == 0;
+		item->function = there;
+	} else if (missing.kind != ERR_NOT_FOUND) {
+		*e = missing;
+		return false;
+	}
+	return p->unchanged ||
+	       (copy_version(c, a, who, p, &from, &item->function, e) && add_deployment(c, a, who, item, e));
+}
+
+bool change_promote(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+		    int version, const char *to, struct function *out, struct err *e)
+{
+	struct promotion promotion = {.req = req, .version = version, .to = to};
+	/* What the caller has seen is the source; the target is whatever it is. */
+	const struct change_request there = {.project_ref = to, .slug = req->slug, .message = req->message};
+	struct rollout_item item = {0};
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	if (text_eq(req->project_ref, to))
+		return err_set(e, ERR_INVALID, NULL, "A version is promoted to another project, not to its own");
+	if (s->folder == NULL)
+		return service_not_here(s, to, e);
+	ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find_promotion(c, a, who, &promotion, &item, e) &&
+	     pg_commit(c, e);
+	pg_release(c);
+	if (ok && promotion.unchanged) {
+		*out = item.function;
+		return true;
+	}
+	return ok && run_one(s, a, who, &item, &there, "promote", "function.promote", false, out, e);
+}
+
 /* A whole release */
 
 static bool read_shares(const char *json, struct shares *out)

@@ -68,6 +68,15 @@ MUST_CHECK bool change_remove(struct service *s, struct arena *a, const struct a
 MUST_CHECK bool change_restore(struct service *s, struct arena *a, const struct actor *who,
 			       const struct change_request *req, int version, struct function *out, struct err *e);
 
+/*
+ * The same bytes, with the same digest, as a new version of the function of this slug in project `to`, which `s`
+ * deploys to; version 0: the active one. Secrets are not copied. req is about the source. A version that is active
+ * there already makes none.
+ */
+MUST_CHECK bool change_promote(struct service *s, struct arena *a, const struct actor *who,
+			       const struct change_request *req, int version, const char *to, struct function *out,
+			       struct err *e);
+
 /* Puts every function of a release back to what it was before; *release: the number of the release that this makes. */
 MUST_CHECK bool change_undo_release(struct service *s, struct arena *a, const struct actor *who,
 				    const char *project_ref, int64_t number, const char *message,

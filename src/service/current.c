@@ -139,6 +139,11 @@ static bool copy(struct arena *a, const struct project *from, struct project *to
 	to->id = arena_strdup(a, from->id);
 	to->name = arena_strdup(a, from->name);
 	to->settings = from->settings != NULL ? arena_strdup(a, from->settings) : NULL;
+	/* Where a project deploys to, and its keys, are for service_refresh(), which reads the row itself. */
+	to->functions_dir = NULL;
+	to->runtime_url = NULL;
+	to->keys = NULL;
+	to->keys_len = 0;
 	return to->ref != NULL && to->id != NULL && to->name != NULL &&
 	       (from->settings == NULL || to->settings != NULL);
 }

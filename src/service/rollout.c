@@ -237,16 +237,6 @@ static void record_failure(struct service *s, struct arena *a, const struct roll
 	pg_release(c);
 }
 
-static bool is_ours(const struct service *s, const char *project_ref, struct err *e)
-{
-	if (s->folder != NULL && strcmp(project_ref, s->cfg->project_ref) == 0)
-		return true;
-	(void)err_set(e, ERR_CONFLICT, "project_not_here", "This service does not deploy to project %s", project_ref);
-	return err_hint(e,
-			"It deploys to %s. Run a functions-admin with project_ref and functions_dir of that project.",
-			s->cfg->project_ref);
-}
-
 static bool run_held(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
 {
 	struct activation *items = arena_array(a, r->count, sizeof *items);
@@ -289,7 +279,8 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 bool rollout_run(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
 {
 	size_t held = 0;
-	bool ok = is_ours(s, r->project_ref, e);
+	bool ok = (s->folder != NULL && strcmp(r->project_ref, s->cfg->project_ref) == 0) ||
+		  service_not_here(s, r->project_ref, e);
 
 	while (ok && held < r->count) {
 		ok = hold_take(s, r->items[held].function.slug, e);

@@ -1,16 +1,20 @@
 #include "service/service.h"
 
 #include "core/crypto.h"
+#include "core/log.h"
 #include "service/apply.h"
-#include "service/hold.h"
 #include "service/current.h"
+#include "service/hold.h"
 #include "service/keyring.h"
 #include "service/probe.h"
+#include "service/project.h"
 #include "service/secret.h"
 #include "store/audit.h"
+#include "store/project.h"
 
 #include <curl/curl.h>
 #include <git2.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,6 +27,58 @@ int64_t service_now(void)
 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Further projects */
+
+/* A copy of the configuration for another project. Only the strings that are its own are owned by it. */
+static struct config *config_of(const struct service *base, const struct project *project)
+{
+	struct config *cfg = malloc(sizeof *cfg);
+
+	if (cfg == NULL)
+		return NULL;
+	*cfg = *base->cfg;
+	cfg->project_ref = strdup(project->ref);
+	cfg->project_name = strdup(project->name);
+	cfg->functions_dir = strdup(project->functions_dir != NULL ? project->functions_dir : "");
+	cfg->runtime_url = strdup(project->runtime_url != NULL ? project->runtime_url : "");
+	cfg->runtime_token = NULL;
+	cfg->jwt_secret = cfg->jwks = cfg->anon_key = cfg->service_role_key = NULL;
+	cfg->publishable_key = cfg->secret_key = NULL;
+	return cfg;
+}
+
+static void free_own_config(struct config *cfg)
+{
+	char *const own[] = {cfg->project_ref,      cfg->project_name,    cfg->functions_dir,
+			     cfg->runtime_url,      cfg->jwt_secret,      cfg->anon_key,
+			     cfg->service_role_key, cfg->publishable_key, cfg->secret_key};
+
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+		free(own[i]);
+	free(cfg);
+}
+
+static struct service *new_further(struct service *base, const struct project *project)
+{
+	struct service *s = calloc(1, sizeof *s);
+	struct err ignored = ERR_INIT;
+
+	if (s == NULL)
+		return NULL;
+	if ((s->own_cfg = config_of(base, project)) == NULL || !holds_new(&s->holds, &ignored)) {
+		free(s->own_cfg);
+		free(s);
+		return NULL;
+	}
+	(void)pthread_mutex_init(&s->apply_lock, NULL);
+	(void)pthread_mutex_init(&s->keyring_lock, NULL);
+	s->base = base;
+	s->cfg = s->own_cfg;
+	s->pool = base->pool;
+	s->current = base->current;
+	return s;
 }
 
 bool service_open(struct service **out, const struct config *cfg, int connections, struct err *e)
@@ -44,9 +100,15 @@ bool service_open(struct service **out, const struct config *cfg, int connection
 		crypto_key_wipe(&master);
 	}
 	s->cfg = cfg;
-	if (!pg_pool_new(&s->pool, cfg, connections, e) || !holds_new(&s->holds, e) || !current_new(&s->current, s->pool, e)) {
+	if (!pg_pool_new(&s->pool, cfg, connections, e) || !holds_new(&s->holds, e) ||
+	    !current_new(&s->current, s->pool, e)) {
 		service_close(s);
 		return false;
+	}
+	s->nowhere = new_further(s, &(struct project){.ref = "", .name = ""});
+	if (s->nowhere == NULL) {
+		service_close(s);
+		return err_no_memory(e);
 	}
 	*out = s;
 	return true;
@@ -106,18 +168,86 @@ const struct keyring *service_keyring(struct service *s, struct err *e)
 	return found;
 }
 
+struct service *service_of(struct service *s, const char *project_ref)
+{
+	struct service *p = s->base != NULL ? s->base : s;
+	struct service *nowhere = p->nowhere;
+
+	while (p != NULL && (p->cfg->project_ref == NULL || strcmp(p->cfg->project_ref, project_ref) != 0))
+		p = atomic_load(&p->further);
+	return p != NULL ? p : nowhere;
+}
+
+bool service_not_here(const struct service *s, const char *project_ref, struct err *e)
+{
+	const struct service *base = s->base != NULL ? s->base : s;
+
+	(void)err_set(e, ERR_CONFLICT, "project_not_here", "This service does not deploy to project %s", project_ref);
+	return err_hint(e,
+			"It deploys to %s. Give the project a functions_dir here (functions-admin project set), or ask "
+			"its own service.",
+			base->cfg->project_ref);
+}
+
+static bool open_further(struct service *base, const struct project *project, struct err *e)
+{
+	struct service *s = new_further(base, project);
+	struct service *last = base;
+
+	if (s == NULL)
+		return err_no_memory(e);
+	if (!project_keys_open(base, project, s->own_cfg, e) || !service_open_folder(s, e) || !apply_reconcile(s, e)) {
+		service_close(s);
+		return false;
+	}
+	while (atomic_load(&last->further) != NULL)
+		last = atomic_load(&last->further);
+	atomic_store(&last->further, s);
+	return true;
+}
+
+bool service_refresh(struct service *base, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct pg_conn *c = NULL;
+	struct project *projects;
+	size_t count = 0;
+	bool ok = a != NULL || err_no_memory(e);
+
+	ok = ok && pg_acquire(base->pool, &c, e) && project_list(c, a, NULL, &projects, &count, e);
+	pg_release(c);
+	for (size_t i = 0; ok && i < count; i++) {
+		struct err failed = ERR_INIT;
+
+		if (projects[i].functions_dir == NULL || service_of(base, projects[i].ref) != base->nowhere)
+			continue;
+		if (open_further(base, &projects[i], &failed))
+			log_info("project %s: deploying to %s", projects[i].ref, projects[i].functions_dir);
+		else
+			log_error("project %s: %s", projects[i].ref, failed.message);
+	}
+	arena_free(a);
+	return ok;
+}
+
 void service_close(struct service *s)
 {
 	if (s == NULL)
 		return;
+	service_close(atomic_load(&s->further));
+	service_close(s->nowhere);
 	holds_free(s->holds);
 	applied_free(s->applied);
 	secret_file_free(s->secret_file);
 	keyring_free(s->keyring);
 	probe_free(s->probe);
 	folder_close(s->folder);
-	current_free(s->current);
-	pg_pool_free(s->pool);
+	if (s->base == NULL) {
+		current_free(s->current);
+		pg_pool_free(s->pool);
+	}
+	if (s->own_cfg != NULL)
+		free_own_config(s->own_cfg);
 	(void)pthread_mutex_destroy(&s->apply_lock);
 	(void)pthread_mutex_destroy(&s->keyring_lock);
 	free(s);

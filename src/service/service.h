@@ -23,7 +23,7 @@ struct probe;
 struct secret_file;
 
 struct service {
-	const struct config *cfg;
+	const struct config *cfg; /* of a further project: a copy with that project's folder, runtime and keys */
 	struct pg_pool *pool;
 	struct current *current; /* the projects' rows, read for all who ask */
 	struct folder *folder;   /* NULL: this process deploys nowhere (commands) */
@@ -33,7 +33,12 @@ struct service {
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
 	pthread_mutex_t keyring_lock;
-	struct keyring *keyring; /* made when it is first needed: most commands need no key; service_keyring() */
+	struct service *base; /* NULL: this is the one of the configured project, which owns the pool */
+	struct service
+		*_Atomic further; /* the next of the other projects that this process deploys to; only ever grows */
+	struct service *nowhere;  /* for projects that are deployed to elsewhere: reads only */
+	struct config *own_cfg;   /* of a further project */
+	struct keyring *keyring;  /* made when it is first needed: most commands need no key; service_keyring() */
 };
 
 /* The database only, for commands. connections: the size of the pool. */
@@ -41,6 +46,21 @@ MUST_CHECK bool service_open(struct service **out, const struct config *cfg, int
 
 /* The functions folder and the runtime as well. */
 MUST_CHECK bool service_open_folder(struct service *s, struct err *e);
+
+/*
+ * The service that deploys to a project: s itself, one of the further ones, or one without a folder, with which
+ * everything can be read but nothing be deployed (service_not_here).
+ */
+struct service *service_of(struct service *s, const char *project_ref);
+
+/*
+ * Opens folder and runtime of projects that came to the database since the last call (functions-admin project create).
+ * One that cannot be opened is logged and tried again with the next call. One thread at a time.
+ */
+MUST_CHECK bool service_refresh(struct service *s, struct err *e);
+
+/* ERR_CONFLICT: this process does not deploy to that project. Returns false. */
+bool service_not_here(const struct service *s, const char *project_ref, struct err *e);
 
 /* The keys of secrets. NULL with the error set where they are not configured. */
 const struct keyring *service_keyring(struct service *s, struct err *e);

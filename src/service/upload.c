@@ -43,6 +43,9 @@ bool upload_new(struct upload **out, struct service *s, struct arena *a, enum ve
 	u->arena = a;
 	u->kind = kind;
 	u->open_fd = -1;
+	if (s->folder == NULL)
+		return service_not_here(s, s->cfg->project_ref[0] != '\0' ? s->cfg->project_ref : "of another folder",
+					e);
 	if (!staging_new(&u->staging, s->folder, e))
 		return false;
 	if (!arena_defer(a, release_upload, u))

@@ -70,6 +70,18 @@ bool migrate_get_status(struct pg_conn *c, struct arena *a, struct migrate_statu
 		return true;
 	if (!pg_query(c, a, &select_applied, NULL, &r, e))
 		return false;
+	/* Up to the first that is missing: another release may have left a gap below its newest. */
+	for (const struct embedded *f = embedded_files; f->name != NULL; f++) {
+		bool found = false;
+
+		for (int i = 0; i < pg_rows(r) && !found; i++)
+			found = pg_get_int(r, i, 0) == version_of(f->name);
+		if (version_of(f->name) == 0)
+			continue;
+		if (!found)
+			return true;
+		out->applied = version_of(f->name);
+	}
 	if (pg_rows(r) > 0)
 		out->applied = (int)pg_get_int(r, pg_rows(r) - 1, 0);
 	return true;

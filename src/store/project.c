@@ -2,12 +2,12 @@
 
 #define COLUMNS                                                                                                        \
 	"ref, id::text, name, is_default, generation, revision, settings::text, (extract(epoch FROM created_at) * "    \
-	"1000)::int8, secrets_revision"
+	"1000)::int8, secrets_revision, functions_dir, runtime_url, keys"
 
 static const struct pg_stmt select_one = {
 	"project_one",
-	"SELECT " COLUMNS
-	" FROM functions_admin.projects WHERE ref = $1::text OR (is_default AND $1::text = 'default')",
+	"SELECT " COLUMNS " FROM functions_admin.projects WHERE (ref = $1::text OR (is_default AND $1::text = "
+	"'default')) AND deleted_at IS NULL",
 };
 static const struct pg_stmt select_locked = {
 	"project_lock",
@@ -20,13 +20,33 @@ static const struct pg_stmt update_defaults = {
 };
 static const struct pg_stmt select_all = {
 	"project_all",
-	"SELECT " COLUMNS " FROM functions_admin.projects WHERE $1::text IS NULL OR ref = $1 ORDER BY ref",
+	"SELECT " COLUMNS
+	" FROM functions_admin.projects WHERE ($1::text IS NULL OR ref = $1) AND deleted_at IS NULL ORDER BY ref",
 };
 static const struct pg_stmt insert_one = {
 	"project_insert",
 	"INSERT INTO functions_admin.projects (ref, name, is_default)"
 	" VALUES ($1, $2, NOT EXISTS (SELECT FROM functions_admin.projects WHERE is_default)) ON CONFLICT (ref) DO "
 	"NOTHING",
+};
+
+static const struct pg_stmt create_one = {
+	"project_create",
+	"INSERT INTO functions_admin.projects (ref, name, functions_dir, runtime_url, keys) VALUES ($1, $2, $3, $4, "
+	"$5)",
+};
+static const struct pg_stmt update_one = {
+	"project_update",
+	"UPDATE functions_admin.projects SET name = coalesce($2, name), functions_dir = coalesce($3, functions_dir),"
+	" runtime_url = coalesce($4, runtime_url), settings = coalesce($5::jsonb, settings), revision = revision + 1"
+	" WHERE ref = $1 AND deleted_at IS NULL RETURNING true",
+};
+/* The row stays, for the audit log and the releases that name it; its functions are removed first. */
+static const struct pg_stmt delete_one = {
+	"project_delete",
+	"UPDATE functions_admin.projects p SET deleted_at = now(), keys = NULL, functions_dir = NULL WHERE ref = $1"
+	" AND deleted_at IS NULL AND NOT is_default AND NOT EXISTS (SELECT FROM functions_admin.edge_functions f"
+	"  WHERE f.project_ref = p.ref AND f.deleted_at IS NULL AND f.active_version IS NOT NULL) RETURNING true",
 };
 
 static void read_row(const struct pg_result *r, int row, struct project *p)
@@ -40,6 +60,14 @@ static void read_row(const struct pg_result *r, int row, struct project *p)
 	p->settings = pg_get_text(r, row, 6);
 	p->created_at = pg_get_int(r, row, 7);
 	p->secrets_revision = pg_get_int(r, row, 8);
+	p->functions_dir = pg_get_text(r, row, 9);
+	p->runtime_url = pg_get_text(r, row, 10);
+	if (!pg_is_null(r, row, 11)) {
+		struct pg_bytes keys = pg_get_bytes(r, row, 11);
+
+		p->keys = keys.data;
+		p->keys_len = keys.len;
+	}
 }
 
 bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)
@@ -104,4 +132,50 @@ bool project_ensure(struct pg_conn *c, struct arena *a, const char *ref, const c
 	pg_text(&p, ref);
 	pg_text(&p, name);
 	return pg_query(c, a, &insert_one, &p, NULL, e);
+}
+
+bool project_create(struct pg_conn *c, struct arena *a, const struct project *project, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, project->ref);
+	pg_text(&p, project->name);
+	pg_text(&p, project->functions_dir);
+	pg_text(&p, project->runtime_url);
+	pg_bytea(&p, project->keys, project->keys_len);
+	if (pg_query(c, a, &create_one, &p, NULL, e))
+		return true;
+	return pg_is_unique_violation(c)
+		       ? err_set(e, ERR_CONFLICT, "project_exists", "A project %s is there, or was", project->ref)
+		       : false;
+}
+
+bool project_update(struct pg_conn *c, struct arena *a, const struct project *project, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project->ref);
+	pg_text(&p, project->name);
+	pg_text(&p, project->functions_dir);
+	pg_text(&p, project->runtime_url);
+	pg_text(&p, project->settings);
+	if (!pg_query(c, a, &update_one, &p, &r, e))
+		return false;
+	return pg_rows(r) > 0 ? true : err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
+}
+
+bool project_delete(struct pg_conn *c, struct arena *a, const char *ref, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, ref);
+	if (!pg_query(c, a, &delete_one, &p, &r, e))
+		return false;
+	if (pg_rows(r) > 0)
+		return true;
+	(void)err_set(e, ERR_CONFLICT, "project_in_use",
+		      "The project cannot be deleted: it is the default one, or still serves functions");
+	return err_hint(e, "Delete its functions first.");
 }

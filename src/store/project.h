@@ -22,4 +22,14 @@ MUST_CHECK bool project_set_defaults(struct pg_conn *c, struct arena *a, const c
 /* Makes sure that the project exists; the first one of a database becomes its default. */
 MUST_CHECK bool project_ensure(struct pg_conn *c, struct arena *a, const char *ref, const char *name, struct err *e);
 
+/* ref, name, functions_dir, runtime_url and sealed keys of a new one. ERR_CONFLICT: there is, or was, one of this ref.
+ */
+MUST_CHECK bool project_create(struct pg_conn *c, struct arena *a, const struct project *project, struct err *e);
+
+/* Sets what is not NULL of name, functions_dir, runtime_url, settings. */
+MUST_CHECK bool project_update(struct pg_conn *c, struct arena *a, const struct project *project, struct err *e);
+
+/* ERR_CONFLICT "project_in_use": the default one, or functions still serve. */
+MUST_CHECK bool project_delete(struct pg_conn *c, struct arena *a, const char *ref, struct err *e);
+
 #endif
