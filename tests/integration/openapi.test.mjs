@@ -111,8 +111,15 @@ test('every operation succeeds as described', async () => {
   const releases = await ok(200, 'GET', `/v1/projects/${REF}/releases?limit=2`);
   await ok(200, 'GET', `/v1/projects/${REF}/releases/${releases.json.data[0].id}`);
   await ok(200, 'POST', `/v1/projects/${REF}/releases/${releases.json.data[0].id}/rollback`);
+  await ok(200, 'PATCH', `/v1/projects/${REF}/settings`, { json: { retention: { versions: 50 }, smoke_test: null } });
+  await ok(200, 'GET', `/v1/projects/${REF}/settings`);
   await ok(200, 'DELETE', service.functions('/hello'));
   await ok(200, 'POST', service.functions('/hello/restore'), { json: {} });
+  const staging = fs.mkdtempSync(path.join(service.functionsDir, '..', 'staging-'));
+  const created = JSON.parse(run(['project', 'create', '--config', service.config, '--name', 'staging', '--functions-dir', staging, '--json']).stdout);
+  await service.stop();
+  await service.start();
+  await ok(200, 'POST', service.functions('/hello/promote'), { json: { to: created.ref } });
   await ok(200, 'DELETE', '/v1/functions/flat');
   const now = await ok(200, 'GET', service.functions('/single'));
   await ok(304, 'GET', service.functions('/single'), { headers: { 'if-none-match': now.headers.etag } });
