@@ -204,6 +204,10 @@ CREATE TABLE functions_admin.projects (
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     secrets_revision bigint DEFAULT 0 NOT NULL,
+    functions_dir text,
+    runtime_url text,
+    keys bytea,
+    deleted_at timestamp with time zone,
     CONSTRAINT projects_name_check CHECK (((length(name) >= 1) AND (length(name) <= 256))),
     CONSTRAINT projects_ref_check CHECK ((ref ~ '^[a-z]{20}$'::text))
 );

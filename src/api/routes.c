@@ -301,6 +301,9 @@ static bool authenticate(struct call *c, const struct route *r, struct err *e)
 	c->actor.name = c->who.name;
 	c->actor.token_id = c->who.id;
 	log_context(c->req->id, c->who.name);
+	if (r->scope & SCOPE_PROJECTS_ADMIN && c->who.slugs != NULL)
+		return err_set(e, ERR_FORBIDDEN, "slug_not_allowed",
+			       "This access token is for some functions only, not for the whole project");
 	if (!principal_has(&c->who, r->scope)) {
 		(void)err_set(e, ERR_FORBIDDEN, "missing_scope", "This access token lacks the scope %s",
 			      scope_name(r->scope));

@@ -263,36 +263,24 @@ static bool check_settings(const json_t *patch, struct err *e)
 bool project_set_settings(struct service *s, struct arena *a, const struct actor *who, const char *ref,
 			  const json_t *patch, json_t **settings, struct err *e)
 {
-	struct project now = {.ref = ref};
-	struct project found;
+	struct project change = {.ref = ref};
+	struct project now;
 	struct pg_conn *c = NULL;
-	const char *name;
-	json_t *value;
 	char *text;
 	bool ok;
 
 	if (!check_settings(patch, e))
 		return false;
-	ok = pg_acquire(s->pool, &c, e) && project_find(c, a, ref, &found, e);
+	text = json_dumps(patch, JSON_COMPACT);
+	change.settings = text != NULL ? arena_strdup(a, text) : NULL;
+	free(text);
+	if (change.settings == NULL)
+		return err_no_memory(e);
+	ok = change_row(s, a, who, &change, "project.settings", project_update, e) && pg_acquire(s->pool, &c, e) &&
+	     project_find(c, a, ref, &now, e);
 	pg_release(c);
 	if (!ok)
 		return false;
-	*settings = json_loads(found.settings, 0, NULL);
-	json_object_foreach((json_t *)(uintptr_t)patch, name, value)
-	{
-		if (json_is_null(value))
-			(void)json_object_del(*settings, name);
-		else if (json_object_set(*settings, name, value) != 0)
-			ok = err_no_memory(e);
-	}
-	text = ok ? json_dumps(*settings, JSON_COMPACT) : NULL;
-	now.settings = text != NULL ? arena_strdup(a, text) : NULL;
-	free(text);
-	ok = ok && (now.settings != NULL || err_no_memory(e)) &&
-	     change_row(s, a, who, &now, "project.settings", project_update, e);
-	if (!ok) {
-		json_decref(*settings);
-		*settings = NULL;
-	}
-	return ok;
+	*settings = json_loads(now.settings, 0, NULL);
+	return *settings != NULL ? true : err_no_memory(e);
 }

@@ -38,7 +38,8 @@ static const struct pg_stmt create_one = {
 static const struct pg_stmt update_one = {
 	"project_update",
 	"UPDATE functions_admin.projects SET name = coalesce($2, name), functions_dir = coalesce($3, functions_dir),"
-	" runtime_url = coalesce($4, runtime_url), settings = coalesce($5::jsonb, settings), revision = revision + 1"
+	" runtime_url = coalesce($4, runtime_url), settings = coalesce(jsonb_strip_nulls(settings || $5::jsonb), "
+	"settings), revision = revision + 1"
 	" WHERE ref = $1 AND deleted_at IS NULL RETURNING true",
 };
 /* The row stays, for the audit log and the releases that name it; its functions are removed first. */

@@ -26,7 +26,7 @@ MUST_CHECK bool project_ensure(struct pg_conn *c, struct arena *a, const char *r
  */
 MUST_CHECK bool project_create(struct pg_conn *c, struct arena *a, const struct project *project, struct err *e);
 
-/* Sets what is not NULL of name, functions_dir, runtime_url, settings. */
+/* Sets what is not NULL of name, functions_dir, runtime_url; merges settings, where a null takes one away. */
 MUST_CHECK bool project_update(struct pg_conn *c, struct arena *a, const struct project *project, struct err *e);
 
 /* ERR_CONFLICT "project_in_use": the default one, or functions still serve. */

@@ -118,6 +118,7 @@ test('every operation succeeds as described', async () => {
   const staging = fs.mkdtempSync(path.join(service.functionsDir, '..', 'staging-'));
   const created = JSON.parse(run(['project', 'create', '--config', service.config, '--name', 'staging', '--functions-dir', staging, '--json']).stdout);
   await service.stop();
+  service.clearLog();
   await service.start();
   await ok(200, 'POST', service.functions('/hello/promote'), { json: { to: created.ref } });
   await ok(200, 'DELETE', '/v1/functions/flat');
