@@ -197,7 +197,13 @@ int cmd_doctor(int argc, char **argv)
 	if (d.arena == NULL)
 		(void)err_no_memory(&e);
 	if (d.arena == NULL || !config_load(&d.cfg, &argc, argv, own, &e) || !cmd_no_more(argc, argv, &e)) {
-		status = cmd_fail(&e);
+		/* A wrong value is a finding, and the only one: nothing else can be looked at with it. */
+		if (e.kind == ERR_CONFIG && d.arena != NULL) {
+			say_err(&d, "configuration", &e);
+			status = finish(&d, &e);
+		} else {
+			status = cmd_fail(&e);
+		}
 	} else {
 		if (config_check_serve(d.cfg, &e))
 			say(&d, "configuration", GOOD, "complete", NULL);

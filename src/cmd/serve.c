@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -107,19 +108,33 @@ static bool start(struct running *r, struct err *e)
 	return fcgi_open(&r->fcgi, &options, e) && fcgi_start(r->fcgi, e) && write_pid_file(r->cfg->pid_file, e);
 }
 
+/* config_load() takes its options out of the array that it is given; a reload needs them again. */
+static char **copy_arguments(int argc, char *const *argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof *copy);
+
+	if (copy != NULL)
+		memcpy(copy, argv, (size_t)argc * sizeof *copy);
+	return copy;
+}
+
 /* The log's options take effect at once; everything else is what a process starts with, so a restart changes it. */
 static void reload(const struct running *r)
 {
+	char **argv = copy_arguments(r->argc, r->argv);
 	struct config *fresh = NULL;
 	struct err e = ERR_INIT;
 	int argc = r->argc;
 
-	if (!config_load(&fresh, &argc, r->argv, NULL, &e))
+	if (argv == NULL)
+		(void)err_no_memory(&e);
+	if (argv == NULL || !config_load(&fresh, &argc, argv, NULL, &e))
 		log_error("reload: %s; nothing was changed", e.message);
 	else if (log_setup(fresh->log_level, fresh->log_format))
 		log_info("reload: log_level %s, log_format %s; other options need a restart", fresh->log_level,
 			 fresh->log_format);
 	config_free(fresh);
+	free(argv);
 }
 
 /* Once an hour what is kept no longer leaves the database. */
@@ -186,12 +201,13 @@ static void stop(struct running *r)
 	auth_free(r->auth);
 	service_close(r->service);
 	config_free(r->cfg);
+	free(r->argv);
 }
 
 int cmd_serve(int argc, char **argv)
 {
 	static const char *const own[] = {"--help", NULL};
-	struct running r = {.argc = argc, .argv = argv};
+	struct running r = {.argc = argc, .argv = copy_arguments(argc, argv)};
 	struct err e = ERR_INIT;
 	sigset_t signals;
 	int status = 0;
@@ -199,6 +215,7 @@ int cmd_serve(int argc, char **argv)
 	if (cmd_flag(&argc, argv, "--help")) {
 		(void)fputs(help, stdout);
 		config_print_help(stdout);
+		free(r.argv);
 		return 0;
 	}
 	/* Before any thread starts, so that all of them leave these to the main one. */
@@ -208,7 +225,10 @@ int cmd_serve(int argc, char **argv)
 	(void)sigaddset(&signals, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (config_load(&r.cfg, &argc, argv, own, &e) && cmd_no_more(argc, argv, &e) && start(&r, &e)) {
+	if (r.argv == NULL)
+		(void)err_no_memory(&e);
+	if (r.argv != NULL && config_load(&r.cfg, &argc, argv, own, &e) && cmd_no_more(argc, argv, &e) &&
+	    start(&r, &e)) {
 		log_info("serving project %s on %s with %lld workers", r.cfg->project_ref, r.cfg->listen,
 			 (long long)r.cfg->workers);
 		wait_until_told(&r, &signals);
