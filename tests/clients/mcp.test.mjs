@@ -111,14 +111,16 @@ describe("Supabase MCP server", () => {
     assert.match(await refused("list_edge_functions", {}, stranger), /Unauthorized|access token/i);
   });
 
-  test("a function that was deployed as a bundle is listed; its sources are not here, which is said", async () => {
+  test("a function that was deployed as a bundle is listed, and shown with the sources inside it", async () => {
     const bundle = fs.readFileSync(path.join(ROOT, "tests/fixtures/eszip/hello.ezbr"));
     const created = await stack.api("POST", "functions?slug=bundled&name=bundled&entrypoint_path=file:///src/index.ts", {
       body: bundle, headers: { "content-type": "application/vnd.denoland.eszip" },
     });
     assert.equal(created.status, 201, created.text);
     assert.ok(functionsOf(await use("list_edge_functions")).some((f) => f.slug === "bundled"));
-    assert.match(await refused("get_edge_function", { function_slug: "bundled" }), /was deployed as a bundle, so its sources are not here/);
+    const got = await use("get_edge_function", { function_slug: "bundled" });
+    assert.deepEqual(got.files.map((file) => file.name), ["index.ts", "greet.ts"]);
+    assert.match(got.files[0].content, /^import \{ greet \} from "\.\/greet\.ts";\n/);
   });
 
   test("--read-only looks, and deploys nothing", async () => {

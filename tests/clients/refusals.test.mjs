@@ -42,9 +42,9 @@ describe("refusals that the CLI prints", () => {
     refused({ "one/index.ts": '\nthrow new Error("not today");\n' }, deployOne, /does not boot: .*not today.*one\/index\.ts:2/));
   test("a syntax error, with its line", () => refused({ "one/index.ts": "const x = ;\n" }, deployOne, /does not boot: .*one\/index\.ts:1/));
   test("a file that the CLI did not find and left out", () =>
-    refused({ "one/index.ts": `import "./absent.ts";\n${OK}` }, deployOne, /does not boot: .*absent\.ts/));
+    refused({ "one/index.ts": `import "./absent.ts";\n${OK}` }, deployOne, /one\/index\.ts, line 1: the import \\"\.\/absent\.ts\\" is not among the uploaded files/));
   test("a file outside of the project, which the CLI leaves out", () =>
-    refused({ "one/index.ts": `import "../../../outside.ts";\n${OK}` }, deployOne, /does not boot: .*outside\.ts/));
+    refused({ "one/index.ts": `import "../../../outside.ts";\n${OK}` }, deployOne, /the import .*outside\.ts\\" is not among the uploaded files.*move it below supabase\/functions\/_shared/));
   test("a function that never listens", () => refused({ "one/index.ts": "" }, deployOne, /ended without listening for requests/));
   test("one of two that does not boot, by its name", () =>
     refused({ "one/index.ts": OK, "two/index.ts": "throw 1;" }, ["deploy", "--use-api"], /two: The function does not boot/));
