@@ -20,24 +20,71 @@ static void route_name(int route, const char **method, const char **path)
 	*path = api_routes[route].path;
 }
 
+static void gauge(struct buf *out, const char *name, const char *help, int64_t value)
+{
+	buf_printf(out, "# HELP functions_admin_%s %s\n# TYPE functions_admin_%s gauge\nfunctions_admin_%s %lld\n",
+		   name, help, name, name, (long long)value);
+}
+
+static void render_pool(struct buf *out, const struct pg_pool_stats *pool)
+{
+	buf_printf(out,
+		   "# HELP functions_admin_db_connections Database connections of the pool.\n"
+		   "# TYPE functions_admin_db_connections gauge\n"
+		   "functions_admin_db_connections{state=\"busy\"} %d\n"
+		   "functions_admin_db_connections{state=\"idle\"} %d\n",
+		   pool->busy, pool->open - pool->busy);
+	gauge(out, "db_connections_max", "Size of the pool.", pool->max);
+}
+
+/* What the database knows. While it is away the rest of the page is still wanted, and that it is away. */
+static void render_inventory(struct buf *out, struct call *c)
+{
+	struct inventory n;
+	struct err failed = ERR_INIT;
+	int64_t shown;
+	bool up = function_inventory(c->api->service, c->arena, &n, &shown, &failed);
+
+	gauge(out, "generation_shown", "The generations that the functions folders show, all projects together.",
+	      shown);
+	gauge(out, "database_up", "1 where the database answered this very question.", up ? 1 : 0);
+	if (!up)
+		return;
+	gauge(out, "generation", "The generations in the database of the projects that this process deploys to.",
+	      n.generation);
+	gauge(out, "functions", "Functions that serve.", n.functions);
+	gauge(out, "blobs", "Files stored, each content once (the database's estimate).", n.blobs);
+	gauge(out, "blob_bytes", "Disk that the stored files take in the database.", n.blob_bytes);
+	buf_printf(out,
+		   "# HELP functions_admin_deployments_open Deployments under way, by state.\n"
+		   "# TYPE functions_admin_deployments_open gauge\n"
+		   "functions_admin_deployments_open{state=\"pending\"} %lld\n"
+		   "functions_admin_deployments_open{state=\"staged\"} %lld\n"
+		   "functions_admin_deployments_open{state=\"booted\"} %lld\n",
+		   (long long)n.open_pending, (long long)n.open_staged, (long long)n.open_booted);
+}
+
+static void render_folder(struct buf *out, const struct service *s)
+{
+	if (s->folder == NULL)
+		return;
+	gauge(out, "functions_disk_free_bytes", "Free space where the functions folder is.",
+	      folder_free_bytes(s->folder));
+}
+
 bool ops_metrics(struct call *c, struct err *e)
 {
+	struct buf *out = &c->resp->body;
 	struct pg_pool_stats pool = pg_pool_stats(c->service->pool);
 	int routes = 0;
 
 	while (api_routes[routes].method != NULL)
 		routes++;
-	metrics_render(&c->resp->body, routes, route_name);
-	buf_printf(&c->resp->body,
-		   "# HELP functions_admin_db_connections Database connections of the pool.\n"
-		   "# TYPE functions_admin_db_connections gauge\n"
-		   "functions_admin_db_connections{state=\"busy\"} %d\n"
-		   "functions_admin_db_connections{state=\"idle\"} %d\n"
-		   "# HELP functions_admin_db_connections_max Size of the pool.\n"
-		   "# TYPE functions_admin_db_connections_max gauge\n"
-		   "functions_admin_db_connections_max %d\n",
-		   pool.busy, pool.open - pool.busy, pool.max);
-	if (c->resp->body.failed)
+	metrics_render(out, routes, route_name);
+	render_pool(out, &pool);
+	render_inventory(out, c);
+	render_folder(out, c->api->service);
+	if (out->failed)
 		return err_no_memory(e);
 	response_header(c->resp, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	return true;

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "cmd/cmd.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "core/text.h"
 #include "http/fcgi.h"
 #include "service/apply.h"
@@ -98,6 +99,7 @@ static bool start(struct running *r, struct err *e)
 	    !auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
 	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e) || !service_refresh(r->service, e))
 		return false;
+	metrics_compared();
 	r->api = (struct api){.service = r->service, .auth = r->auth, .cfg = r->cfg};
 	if (!answers_new(&r->api.answers, e) || !api_refresh(&r->api, e))
 		return false;
@@ -154,17 +156,24 @@ static void prune(struct service *s)
 static void sweep(struct running *r)
 {
 	struct err e = ERR_INIT;
+	bool agree = true;
 
 	r->sweeps++;
 	if (!service_refresh(r->service, &e) || !api_refresh(&r->api, &e))
 		log_warn("projects could not be read: %s", e.message);
 	for (struct service *s = r->service; s != NULL; s = atomic_load(&s->further)) {
-		if (!apply_sweep(s, &e))
+		bool ok = apply_sweep(s, &e);
+
+		metrics_count(ok ? METRICS_SWEEP_DONE : METRICS_SWEEP_FAILED, 1);
+		agree = agree && ok;
+		if (!ok)
 			log_warn("project %s: the functions folder could not be compared with the database: %s",
 				 s->cfg->project_ref, e.message);
 		if (r->sweeps % PRUNE_SWEEPS == 0)
 			prune(s);
 	}
+	if (agree)
+		metrics_compared();
 	audit_flush(r->service);
 }
 

@@ -21,6 +21,33 @@ struct row {
 /* The last row is that of requests which found no route. */
 static struct row rows[METRICS_MAX_ROUTES + 1];
 
+/* Statuses that an operator asks about one by one, whatever the route. */
+static const int statuses[] = {401, 403, 409, 413, 422, 429, 500, 503, 507};
+
+#define STATUSES (sizeof statuses / sizeof statuses[0])
+
+static _Atomic uint64_t by_status[STATUSES];
+
+/* Rows of one name stand together: the text format wants a family in one piece. */
+static const struct {
+	const char *name;
+	const char *label;
+	const char *help;
+} counter_names[METRICS_COUNTERS] = {
+	{"deployments", "state=\"active\"", "Deployments that reached a state, since the start."},
+	{"deployments", "state=\"verified\"", NULL},
+	{"deployments", "state=\"failed\"", NULL},
+	{"deployments", "state=\"rolled_back\"", NULL},
+	{"runtime_checks", "result=\"booted\"",
+	 "Boot checks by the edge runtime, and questions that it did not answer."},
+	{"runtime_checks", "result=\"refused\"", NULL},
+	{"runtime_checks", "result=\"unreachable\"", NULL},
+	{"sweeps", "result=\"done\"", "Comparisons of the functions folder with the database."},
+	{"sweeps", "result=\"failed\"", NULL},
+};
+static _Atomic uint64_t counters[METRICS_COUNTERS];
+static _Atomic int64_t compared_at;
+
 int64_t metrics_now_us(void)
 {
 	struct timespec ts;
@@ -42,6 +69,46 @@ void metrics_request(int route, int status, int64_t micros)
 		}
 	atomic_fetch_add_explicit(&r->sum_us, (uint64_t)micros, memory_order_relaxed);
 	atomic_fetch_add_explicit(&r->count, 1, memory_order_relaxed);
+	for (size_t i = 0; i < STATUSES; i++)
+		if (status == statuses[i])
+			atomic_fetch_add_explicit(&by_status[i], 1, memory_order_relaxed);
+}
+
+void metrics_count(enum metrics_counter counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(&counters[counter], n, memory_order_relaxed);
+}
+
+void metrics_compared(void)
+{
+	atomic_store(&compared_at, metrics_now_us());
+}
+
+static void render_counters(struct buf *out)
+{
+	int64_t at = atomic_load(&compared_at);
+
+	buf_puts(out, "# HELP functions_admin_responses_total Answers with a status that is worth a look, all routes.\n"
+		      "# TYPE functions_admin_responses_total counter\n");
+	for (size_t i = 0; i < STATUSES; i++)
+		buf_printf(out, "functions_admin_responses_total{status=\"%d\"} %llu\n", statuses[i],
+			   (unsigned long long)atomic_load(&by_status[i]));
+	for (size_t i = 0; i < METRICS_COUNTERS; i++) {
+		const char *name = counter_names[i].name;
+
+		if (counter_names[i].help != NULL)
+			buf_printf(out, "# HELP functions_admin_%s_total %s\n# TYPE functions_admin_%s_total counter\n",
+				   name, counter_names[i].help, name);
+		buf_printf(out, "functions_admin_%s_total{%s} %llu\n", name, counter_names[i].label,
+			   (unsigned long long)atomic_load(&counters[i]));
+	}
+	if (at != 0)
+		buf_printf(
+			out,
+			"# HELP functions_admin_compared_seconds Time since folders and database were found to agree.\n"
+			"# TYPE functions_admin_compared_seconds gauge\n"
+			"functions_admin_compared_seconds %.3f\n",
+			(double)(metrics_now_us() - at) / 1e6);
 }
 
 static void render_row(struct buf *out, const struct row *r, const char *method, const char *path)
@@ -92,4 +159,5 @@ void metrics_render(struct buf *out, int routes, void (*name)(int route, const c
 		if (atomic_load(&rows[i].count) > 0)
 			render_row(out, &rows[i], method, path);
 	}
+	render_counters(out);
 }

@@ -11,6 +11,7 @@
 #include "store/project.h"
 #include "store/version.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,6 +355,7 @@ static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, str
 	}
 	applied_free(s->applied);
 	s->applied = next;
+	atomic_store(&s->shown, next->generation);
 	return true;
 }
 

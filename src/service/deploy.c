@@ -2,6 +2,7 @@
 
 #include "core/crypto.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "core/names.h"
 #include "core/text.h"
 #include "fs/bundle.h"
@@ -212,6 +213,7 @@ static void record_failure(struct service *s, struct arena *a, const char *deplo
 	struct err ignored = ERR_INIT;
 	struct pg_conn *c = NULL;
 
+	metrics_count(METRICS_DEPLOYMENT_FAILED, 1);
 	log_warn("deployment %s failed: %s", deployment_id, why->message);
 	if (!pg_acquire(s->pool, &c, &ignored) || !deployment_fail(c, a, deployment_id, why, &ignored))
 		log_warn("deployment %s: its failure could not be recorded; the next start does it", deployment_id);

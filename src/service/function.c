@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -180,6 +181,31 @@ bool function_set_name(struct service *s, struct arena *a, const struct actor *w
 int function_server_version(struct service *s)
 {
 	return pg_pool_server_version(s->pool);
+}
+
+bool function_inventory(struct service *s, struct arena *a, struct inventory *out, int64_t *shown, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	struct service *one;
+	const char **refs;
+	size_t count = 0;
+	bool ok;
+
+	*shown = 0;
+	for (one = s; one != NULL; one = atomic_load(&one->further))
+		count++;
+	refs = arena_array(a, count, sizeof *refs);
+	if (refs == NULL)
+		return err_no_memory(e);
+	/* A project that is added meanwhile stands behind the others and waits for the next time. */
+	one = s;
+	for (size_t i = 0; i < count; i++, one = atomic_load(&one->further)) {
+		refs[i] = one->cfg->project_ref;
+		*shown += atomic_load(&one->shown);
+	}
+	ok = pg_acquire(s->pool, &c, e) && inventory_read(c, a, refs, count, out, e);
+	pg_release(c);
+	return ok;
 }
 
 bool function_ready(struct service *s, struct arena *a, struct err *e)

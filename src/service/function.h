@@ -3,6 +3,7 @@
 #define FA_SERVICE_FUNCTION_H
 
 #include "service/service.h"
+#include "store/inventory.h"
 #include "store/project.h"
 
 MUST_CHECK bool function_projects(struct service *s, struct arena *a, const char *only, struct project **out,
@@ -35,6 +36,11 @@ MUST_CHECK bool function_set_name(struct service *s, struct arena *a, const stru
 
 /* The database server's version (150020), 0 before the first connection. */
 int function_server_version(struct service *s);
+
+/* How much there is, for monitoring: of all projects that this process deploys to. Their folders show *shown
+ * generations in sum, and *shown is set in any case. */
+MUST_CHECK bool function_inventory(struct service *s, struct arena *a, struct inventory *out, int64_t *shown,
+				   struct err *e);
 
 /* Is the database there, and at least at the schema that this binary needs? */
 MUST_CHECK bool function_ready(struct service *s, struct arena *a, struct err *e);

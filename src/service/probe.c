@@ -2,6 +2,7 @@
 
 #include "core/buf.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "core/text.h"
 
 #include <curl/curl.h>
@@ -111,6 +112,7 @@ static size_t take_answer(char *data, size_t size, size_t count, void *ctx)
 
 static bool unreachable(struct err *e, const char *what)
 {
+	metrics_count(METRICS_RUNTIME_UNREACHABLE, 1);
 	(void)err_set(e, ERR_UNAVAILABLE, "runtime_unavailable", "The edge runtime %s", what);
 	return err_hint(e, "Is it running, with this project's main service? functions-admin doctor tells more; "
 			   "boot_check = off deploys "
@@ -191,9 +193,11 @@ bool probe_boot(struct probe *p, const char *slug, const json_t *version, const 
 			"error", "name", &name, "message", &message) != 0) {
 		(void)unreachable(e, "does not run this project's main service");
 	} else if (!booted) {
+		metrics_count(METRICS_RUNTIME_REFUSED, 1);
 		(void)err_set(e, ERR_INVALID, "boot_failed", "The function does not boot: %s: %s", name, message);
 		(void)err_hint(e, "Nothing was activated; what served before still serves.");
 	} else {
+		metrics_count(METRICS_RUNTIME_BOOTED, 1);
 		*check = text_eq(kind, "full") ? "full" : "weak";
 		ok = true;
 	}

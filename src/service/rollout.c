@@ -1,6 +1,7 @@
 #include "service/rollout.h"
 
 #include "core/log.h"
+#include "core/metrics.h"
 #include "fs/manifest.h"
 #include "service/apply.h"
 #include "service/hold.h"
@@ -108,6 +109,8 @@ static bool commit(struct service *s, struct arena *a, const struct actor *who, 
 			goto out;
 	}
 	ok = pg_commit(c, e);
+	for (size_t i = 0; ok && i < set->count; i++)
+		metrics_count(METRICS_DEPLOYMENT_ACTIVE, set->items[i].deployment_id != NULL ? 1 : 0);
 out:
 	pg_release(c);
 	return ok;
@@ -155,6 +158,7 @@ static void take_back(struct service *s, struct arena *a, const struct actor *wh
 	     apply_generation(s, back.generation, &failed);
 	if (!ok)
 		log_error("generation %lld cannot be taken back now: %s", (long long)set->generation, failed.message);
+	metrics_count(METRICS_DEPLOYMENT_ROLLED_BACK, count);
 	if (count > 0 && (!pg_acquire(s->pool, &c, &failed) || !deployment_rolled_back(c, a, ids, count, why, &failed)))
 		log_error("deployments of generation %lld: that they were taken back could not be recorded: %s",
 			  (long long)set->generation, failed.message);
@@ -168,6 +172,7 @@ static void mark_verified(struct service *s, struct arena *a, const struct activ
 	size_t count;
 	const char **ids = deployment_ids(a, set, &count);
 
+	metrics_count(METRICS_DEPLOYMENT_VERIFIED, count);
 	/* Lazily: a crash may lose the mark, not the fact. */
 	if (count > 0 && (!pg_acquire(s->pool, &c, &failed) || !pg_begin_lazy(c, &failed) ||
 			  !deployment_verified(c, a, ids, count, &failed) || !pg_commit(c, &failed)))
@@ -230,6 +235,7 @@ static void record_failure(struct service *s, struct arena *a, const struct roll
 			continue;
 		log_warn("deployment %s of %s failed: %s", r->items[i].deployment_id, r->items[i].function.slug,
 			 why->message);
+		metrics_count(METRICS_DEPLOYMENT_FAILED, 1);
 		ok = ok && deployment_fail(c, a, r->items[i].deployment_id, why, &ignored);
 	}
 	if (!ok)

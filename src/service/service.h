@@ -32,6 +32,7 @@ struct service {
 	pthread_mutex_t apply_lock;
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
+	_Atomic int64_t shown;           /* the generation of `applied`, for who only wants to know */
 	pthread_mutex_t keyring_lock;
 	struct service *base; /* NULL: this is the one of the configured project, which owns the pool */
 	struct service
