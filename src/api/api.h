@@ -13,6 +13,7 @@
 #include "service/service.h"
 
 struct answers;
+struct ratelimit;
 /* A further project's way in: its keys open that project only. */
 struct door {
 	struct door *_Atomic next; /* the list only ever grows */
@@ -27,6 +28,7 @@ struct api {
 	const struct config *cfg;
 	struct answers *answers;
 	struct door *_Atomic doors;
+	struct ratelimit *limits; /* NULL: nothing is counted */
 };
 
 /* One request on its way through. */

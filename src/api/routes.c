@@ -1,5 +1,6 @@
 #include "api/handlers.h"
 #include "api/once.h"
+#include "auth/ratelimit.h"
 #include "auth/scope.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -230,7 +231,7 @@ static bool bind_path(struct call *c, const struct route *r, const struct captur
  * The configured project's keys and all access tokens first; then the keys of the further projects, each of which opens
  * its own project only.
  */
-static bool check_credential(struct call *c, const char *apikey, struct err *e)
+static bool check_keys(struct call *c, const char *apikey, struct err *e)
 {
 	const char *authorization = request_header(c->req, "Authorization");
 	struct err refused = ERR_INIT;
@@ -290,17 +291,99 @@ void api_close(struct api *api)
 	}
 }
 
-static bool authenticate(struct call *c, const struct route *r, struct err *e)
+static void limit_headers(struct call *c, const struct limit_state *l)
 {
+	const char *limit = arena_printf(c->arena, "%lld", (long long)l->limit);
+	const char *remaining = arena_printf(c->arena, "%lld", (long long)l->remaining);
+	const char *reset = arena_printf(c->arena, "%lld", (long long)l->reset);
+	const char *retry = arena_printf(c->arena, "%lld", (long long)l->retry_after);
+
+	/* Without memory for them the answer goes without. */
+	if (limit == NULL || remaining == NULL || reset == NULL || retry == NULL)
+		return;
+	response_header(c->resp, "X-RateLimit-Limit", limit);
+	response_header(c->resp, "X-RateLimit-Remaining", remaining);
+	response_header(c->resp, "X-RateLimit-Reset", reset);
+	if (!l->allowed)
+		response_header(c->resp, "Retry-After", retry);
+}
+
+/* Refuses where the state says so; where limits run dry, only the log tells. */
+static bool obey(struct call *c, const struct limit_state *l, const char *what, struct err *e)
+{
+	if (l->allowed)
+		return true;
+	if (ratelimit_is_dry(c->api->limits)) {
+		log_warn("rate limit (dry): %s from %s would be refused", what, c->req->address);
+		return true;
+	}
+	limit_headers(c, l);
+	(void)err_set(e, ERR_RATE_LIMITED, NULL, "Too many %s", what);
+	return err_hint(e, "Try again in %lld seconds.", (long long)l->retry_after);
+}
+
+/* By caller and by address; the headers tell of the caller's own bucket. */
+static bool take_turn(struct call *c, const struct route *r, struct err *e)
+{
+	bool reads = text_eq(r->method, "GET");
+	enum limit_class class = reads ? LIMIT_READ : LIMIT_WRITE;
+	const char *caller = c->who.id[0] != '\0' ? c->who.id : c->who.name;
+	const char *what = reads ? "reading requests" : "changing requests";
+	int64_t now = metrics_now_us();
+	struct limit_state l;
+
+	if (c->api->limits == NULL)
+		return true;
+	ratelimit_take(c->api->limits, class, c->req->address, now, &l);
+	if (!obey(c, &l, what, e))
+		return false;
+	/* Each project has a service_role of its own. */
+	if (c->who.id[0] == '\0' && c->who.project != NULL)
+		caller = arena_printf(c->arena, "%s %s", c->who.project, caller);
+	if (caller == NULL)
+		return err_no_memory(e);
+	ratelimit_take(c->api->limits, class, caller, now, &l);
+	if (l.limit > 0)
+		limit_headers(c, &l);
+	return obey(c, &l, what, e);
+}
+
+/* The credential is worth a look, if its address has not sent too many bad ones. */
+static bool check_credential(struct call *c, struct err *e)
+{
+	const char *authorization = request_header(c->req, "Authorization");
 	const char *apikey = request_header(c->req, "apikey");
+	struct ratelimit *limits = c->api->limits;
+	int64_t now = metrics_now_us();
+	const char *credential;
+	struct limit_state l;
+	bool ok;
 
 	if (apikey == NULL || apikey[0] == '\0')
 		apikey = request_query(c->req, "apikey");
-	if (!check_credential(c, apikey, e))
+	credential = authorization != NULL && authorization[0] != '\0' ? authorization : apikey;
+	if (limits != NULL) {
+		ratelimit_may_try(limits, c->req->address, credential, now, &l);
+		if (!obey(c, &l, "bad credentials", e))
+			return false;
+	}
+	ok = check_keys(c, apikey, e);
+	if (limits != NULL && ok)
+		ratelimit_good(limits, credential, now);
+	else if (limits != NULL && e->kind == ERR_UNAUTHORIZED)
+		ratelimit_bad(limits, c->req->address, now);
+	return ok;
+}
+
+static bool authenticate(struct call *c, const struct route *r, struct err *e)
+{
+	if (!check_credential(c, e))
 		return false;
 	c->actor.name = c->who.name;
 	c->actor.token_id = c->who.id;
 	log_context(c->req->id, c->who.name);
+	if (!take_turn(c, r, e))
+		return false;
 	if (r->scope & SCOPE_PROJECTS_ADMIN && c->who.slugs != NULL)
 		return err_set(e, ERR_FORBIDDEN, "slug_not_allowed",
 			       "This access token is for some functions only, not for the whole project");

@@ -1,5 +1,6 @@
 #include "api/answers.h"
 #include "api/api.h"
+#include "auth/ratelimit.h"
 #include "cmd/cmd.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -101,7 +102,7 @@ static bool start(struct running *r, struct err *e)
 		return false;
 	metrics_compared();
 	r->api = (struct api){.service = r->service, .auth = r->auth, .cfg = r->cfg};
-	if (!answers_new(&r->api.answers, e) || !api_refresh(&r->api, e))
+	if (!ratelimit_new(&r->api.limits, r->cfg, e) || !answers_new(&r->api.answers, e) || !api_refresh(&r->api, e))
 		return false;
 	options.listen = r->cfg->listen;
 	options.mode = (unsigned)r->cfg->listen_mode;
@@ -207,6 +208,7 @@ static void stop(struct running *r)
 		(void)unlink(r->cfg->pid_file);
 	answers_free(r->api.answers);
 	api_close(&r->api);
+	ratelimit_free(r->api.limits);
 	auth_free(r->auth);
 	service_close(r->service);
 	config_free(r->cfg);

@@ -83,6 +83,12 @@ struct config {
 	int64_t max_disk_releases;
 	char *import_hosts;
 
+	/* Rates, per minute */
+	char *rate_limit; /* on, dry or off */
+	int64_t rate_read;
+	int64_t rate_write;
+	int64_t rate_failures;
+
 	/* Logs */
 	char *log_level;
 	char *log_format;

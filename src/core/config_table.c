@@ -203,6 +203,11 @@ static const char *check_runtime_token(const char *v)
 	return strlen(v) >= 16 ? check_printable(v) : "is shorter than 16 bytes";
 }
 
+static const char *check_rate_limit(const char *v)
+{
+	return text_eq(v, "on") || text_eq(v, "dry") || text_eq(v, "off") ? NULL : "is not on, dry or off";
+}
+
 static const char *check_log_level(const char *v)
 {
 	return text_eq(v, "error") || text_eq(v, "warn") || text_eq(v, "info") || text_eq(v, "debug")
@@ -376,6 +381,20 @@ const struct option config_options[] = {
 	{"import_hosts", OPTION_TEXT, 0, AT(import_hosts), NULL, NULL, 0, 0, check_hosts,
 	 "Hosts that functions may import from by URL, separated by commas; unset for any.",
 	 "Write it as in deno.land, *.esm.sh."},
+
+	/* Rates */
+	{"rate_limit", OPTION_TEXT, 0, AT(rate_limit), "on", NULL, 0, 0, check_rate_limit,
+	 "Whether too many requests are refused (on), only logged (dry), or not counted (off).",
+	 "Write rate_limit = on."},
+	{"rate_read", OPTION_INT, 0, AT(rate_read), "120000", NULL, 0, 60000000, NULL,
+	 "Reading requests a minute, for each caller and each address; 0 for no limit.",
+	 NULL},
+	{"rate_write", OPTION_INT, 0, AT(rate_write), "12000", NULL, 0, 60000000, NULL,
+	 "Changing requests a minute, for each caller and each address; 0 for no limit.",
+	 NULL},
+	{"rate_failures", OPTION_INT, 0, AT(rate_failures), "300", NULL, 0, 60000000, NULL,
+	 "Bad credentials a minute from one address, beyond which only credentials that were good lately are looked at; 0 for no limit.",
+	 NULL},
 
 	/* Logs */
 	{"log_level", OPTION_TEXT, 0, AT(log_level), "info", NULL, 0, 0, check_log_level,
