@@ -127,16 +127,19 @@ static char *metadata_text(struct arena *a, const struct function *f, const char
 
 /* Sends parts[1..count], which have their contents, with these paths; parts[0] and parts[count + 1] are for the rest.
  */
+#define BOUNDARY "functions-admin-"
+#define BOUNDARY_BYTES 16
+
 static bool send_form(struct call *c, const struct function *f, const char *entrypoint, struct part *parts,
 		      const char *const *paths, size_t count, struct err *e)
 {
 	struct arena *a = c->arena;
-	char boundary[48] = "functions-admin-";
+	char boundary[sizeof BOUNDARY + (size_t)2 * BOUNDARY_BYTES] = BOUNDARY;
 	const char *metadata = metadata_text(a, f, entrypoint, count);
 	char *type;
 
 	/* 128 random bits: no file has it by chance, and nobody can put it into one beforehand. */
-	crypto_random_hex(boundary + strlen(boundary), 16);
+	crypto_random_hex(boundary + strlen(boundary), BOUNDARY_BYTES);
 	type = arena_printf(a, "multipart/form-data; boundary=%s", boundary);
 	if (metadata == NULL || type == NULL)
 		return err_no_memory(e);
