@@ -161,7 +161,7 @@ describe("boot", () => {
       for (let i = 0; i < 5; i++) {
         const generation = functions.activate();
         const response = await fetch(`${runtime.url}/_internal/generation`, { headers: trusted() });
-        assert.deepEqual(await response.json(), { project: "abcdefghijklmnopqrst", generation });
+        assert.deepEqual(await response.json(), { project: "abcdefghijklmnopqrst", generation, secrets_revision: 0 });
       }
     });
     it("tell health to anyone, and metrics with the token", async () => {
