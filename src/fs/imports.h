@@ -2,8 +2,8 @@
  * imports - does every import of an upload lead to a file that was uploaded?
  *
  * From the entrypoint on, static imports (fs/script.h) are followed, through the import map. What would boot is never
- * refused: `import type`, files that the lexer is not sure about, dynamic imports (they fail when they are run, if ever)
- * and bare names that no map knows pass; the boot check follows.
+ * refused: `import type`, files that the lexer is not sure about, dynamic imports (they fail when they are run, if
+ * ever) and bare names that no map knows pass; the boot check follows.
  *
  * Limits: IMPORTS_MAX_FILE bytes of a file are read, IMPORTS_MAX_TOTAL of an upload; what lies beyond passes.
  */

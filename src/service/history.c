@@ -147,12 +147,11 @@ out:
 	return ok;
 }
 
-static bool compare(struct comparison *cmp, const struct file *from, const struct file *to, struct difference *out,
-		    struct err *e)
+static bool compare(struct comparison *cmp, const char *path, const struct file *from, const struct file *to,
+		    struct difference *out, struct err *e)
 {
 	*out = (struct difference){
-		/* cppcheck-suppress nullPointer; one of the two is always there */
-		.path = to != NULL ? to->path : from->path,
+		.path = path,
 		.kind = from == NULL ? DIFFERENCE_ADDED
 			: to == NULL ? DIFFERENCE_REMOVED
 				     : DIFFERENCE_MODIFIED,
@@ -192,7 +191,9 @@ bool history_diff(struct service *s, struct arena *a, const struct function *fro
 		j += order >= 0;
 		if (order == 0 && memcmp(was->sha256, is->sha256, sizeof was->sha256) == 0)
 			continue;
-		if (!compare(&cmp, order <= 0 ? was : NULL, order >= 0 ? is : NULL, &out->items[out->count], e))
+		/* One of the two is there. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+		if (!compare(&cmp, (order <= 0 ? was : is)->path, order <= 0 ? was : NULL, order >= 0 ? is : NULL,
+			     &out->items[out->count], e))
 			return false;
 		out->count++;
 	}

@@ -19,9 +19,9 @@ static const struct {
 	json_int_t max;
 } limits[] = {
 	{"memory_mb", 150, 16, 65536},
-	{"wall_ms", 60000, 100, 24 * 3600 * 1000},
-	{"cpu_soft_ms", 10000, 10, 3600 * 1000},
-	{"cpu_hard_ms", 20000, 10, 3600 * 1000},
+	{"wall_ms", 60000, 100, 86400000},
+	{"cpu_soft_ms", 10000, 10, 3600000},
+	{"cpu_hard_ms", 20000, 10, 3600000},
 };
 #define LIMITS (sizeof limits / sizeof limits[0])
 
@@ -75,8 +75,7 @@ static bool check_limits(const json_t *object, struct err *e)
 
 	if (!json_is_object(object))
 		return wrong(e, "limits must be an object");
-	json_object_foreach((json_t *)object, name, value)
-	{
+	json_object_foreach ((json_t *)object, name, value) {
 		size_t n = 0;
 
 		while (n < LIMITS && !text_eq(limits[n].name, name))
@@ -101,8 +100,7 @@ static bool check_imports(const json_t *object, struct err *e)
 
 	if (!json_is_object(object))
 		return wrong(e, "imports must be an object");
-	json_object_foreach((json_t *)object, name, value)
-	{
+	json_object_foreach ((json_t *)object, name, value) {
 		size_t n = 0;
 
 		while (n < IMPORTS && !text_eq(imports[n], name))
@@ -120,8 +118,7 @@ static bool check_platform(const json_t *array, struct err *e)
 
 	if (!json_is_array(array))
 		return wrong(e, "platform must be an array of names");
-	json_array_foreach(array, i, value)
-	{
+	json_array_foreach (array, i, value) {
 		size_t n = 0;
 
 		while (n < CREDENTIALS && json_is_string(value) && !text_eq(credentials[n], json_string_value(value)))
@@ -141,8 +138,7 @@ static bool check(const json_t *settings, bool defaults, struct err *e)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)settings, name, value)
-	{
+	json_object_foreach ((json_t *)settings, name, value) {
 		if (text_eq(name, "limits")     ? !check_limits(value, e)
 		    : text_eq(name, "imports")  ? !check_imports(value, e)
 		    : text_eq(name, "platform") ? !check_platform(value, e)
@@ -163,8 +159,7 @@ static bool merge(json_t *into, const json_t *patch, int depth)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)patch, name, value)
-	{
+	json_object_foreach ((json_t *)patch, name, value) {
 		json_t *old = json_object_get(into, name);
 
 		if (json_is_null(value)) {
