@@ -31,14 +31,15 @@ step_npm() {
     done
 }
 
+# npm ci takes a lock file that lacks a package of another platform for broken; npm install does not.
 npm_install() { # FOLDER
+    local options=(--ignore-scripts --no-audit --no-fund --fetch-retries=5 --prefix "$1")
     say "$1: npm ci"
     # A quickstart of this checkout may be installing the same; it holds this lock meanwhile.
     (
         flock 8
         npm_is_current "$1" || {
-            npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=5 --prefix "$1" \
-                && touch "$1/node_modules/.package-lock.json"
+            { npm ci "${options[@]}" || npm install --no-save "${options[@]}"; } && touch "$1/node_modules/.package-lock.json"
         }
     ) 8>"$1/.quickstart.lock"
 }

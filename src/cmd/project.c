@@ -62,7 +62,8 @@ static bool create(struct projects *ps, int argc, char **argv, struct err *e)
 		return cmd_print_json(doc, e);
 	}
 	(void)printf("PROJECT_REF=%s\n", p.ref);
-	json_object_foreach(keys, name, value)(void) printf("%s=%s\n", name, json_string_value(value));
+	json_object_foreach (keys, name, value)
+		(void)printf("%s=%s\n", name, json_string_value(value));
 	(void)fprintf(stderr, "Project \"%s\" was created. Its keys are shown this once only.\n", p.name);
 	json_decref(keys);
 	return true;

@@ -245,8 +245,7 @@ static bool check_settings(const json_t *patch, struct err *e)
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)patch, name, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)patch, name, value) {
 		size_t i = 0;
 
 		while (i < sizeof known_settings / sizeof known_settings[0] && !text_eq(known_settings[i].name, name))
