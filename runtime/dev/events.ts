@@ -30,8 +30,13 @@ class EventManager {
   }
 }
 
-export async function startEventWorker(url: string) {
+/** An event service listens for ever at its top level: the main service does not wait for it, as in the real runtime. */
+export function startEventWorker(url: string) {
   hasListener = true;
   Object.assign(globalThis, { EventManager });
-  await import(url);
+  import(url).catch((error) => {
+    console.error(`edge-runtime: the event worker ended: ${error instanceof Error ? error.stack : error}`);
+    hasListener = false;
+    waiting.length = 0;
+  });
 }

@@ -64,7 +64,7 @@ async function main() {
     });
   };
 
-  if (options.eventWorker) await startEventWorker(entrypointIn(options.eventWorker));
+  if (options.eventWorker) startEventWorker(entrypointIn(options.eventWorker));
   // deno-lint-ignore no-explicit-any
   const service: any = await import(entrypointIn(options.mainService));
   if (typeof service.default?.fetch === "function") Deno.serve((request) => service.default.fetch(request));

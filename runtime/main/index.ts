@@ -7,6 +7,7 @@ import { isFunctionName, State, type Version } from "./manifest.ts";
 import { json, notFound, workerFailure } from "./reply.ts";
 import { choose } from "./traffic.ts";
 import { copyRequest, Workers } from "./worker.ts";
+import { batchesFor } from "./batches.ts";
 
 /** Ours, and of no concern to functions; a caller must not reach a worker with the boot header. */
 const PRIVATE_HEADER = /^(x-functions-admin-.*|sb-api-key)$/;
@@ -27,6 +28,7 @@ function functionsFolder(): string {
 const state = new State(functionsFolder(), env.FUNCTIONS_ADMIN_SECRETS_DIR || undefined);
 const verifier = new Verifier(env);
 const workers = new Workers(state, platformValues(env));
+const calls = batchesFor(env, functionsFolder());
 const internal = new Internal(state, workers, env.FUNCTIONS_ADMIN_RUNTIME_TOKEN);
 
 function toFunction(request: Request): Request {
@@ -72,12 +74,21 @@ async function route(request: Request): Promise<Response> {
     const refusal = await verifier.check(request);
     if (refusal) return named(refusal, slug, version);
   }
+  const at = Date.now(), started = performance.now();
+  let response: Response;
   try {
-    return named(await workers.call(slug, version, toFunction(request)), slug, version);
+    response = await workers.call(slug, version, toFunction(request));
   } catch (error) {
     console.error(`${slug}; version=${version.version}: ${(error as Error)?.name}: ${(error as Error)?.message}`);
-    return named(workerFailure(error), slug, version);
+    response = workerFailure(error);
   }
+  // The path is left out: its query may hold what no log should.
+  const { status } = response;
+  calls.add({
+    at, slug, version: version.version, kind: "call", level: status >= 500 ? "error" : "info",
+    message: `${request.method} ${status}`, status, ms: Math.round(performance.now() - started),
+  });
+  return named(response, slug, version);
 }
 
 function named(response: Response, slug: string, version: Version): Response {

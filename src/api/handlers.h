@@ -68,6 +68,13 @@ bool settings_patch(struct call *c, struct err *e);
 bool defaults_get(struct call *c, struct err *e);
 bool defaults_patch(struct call *c, struct err *e);
 
+/* logs.c */
+bool events_take(struct call *c, struct err *e);
+bool logs_get(struct call *c, struct err *e);
+bool stats_get(struct call *c, struct err *e);
+bool analytics_logs(struct call *c, struct err *e);
+bool analytics_stats(struct call *c, struct err *e);
+
 /* ops.c */
 bool ops_health(struct call *c, struct err *e);
 bool ops_ready(struct call *c, struct err *e);

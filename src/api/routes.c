@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #define FUNCTIONS "/v1/projects/{ref}/functions"
+#define ANALYTICS "/v1/projects/{ref}/analytics/endpoints"
 #define SECRETS "/v1/projects/{ref}/secrets"
 
 const struct route api_routes[] = {
@@ -61,6 +62,13 @@ const struct route api_routes[] = {
 	{"PATCH", FUNCTIONS "/{slug}/settings", SCOPE_FUNCTIONS_WRITE, 0, settings_patch},
 	{"GET", "/v1/projects/{ref}/function-defaults", SCOPE_FUNCTIONS_READ, 0, defaults_get},
 	{"PATCH", "/v1/projects/{ref}/function-defaults", SCOPE_PROJECTS_ADMIN, 0, defaults_patch},
+
+	{"GET", FUNCTIONS "/{slug}/logs", SCOPE_FUNCTIONS_READ, 0, logs_get},
+	{"GET", FUNCTIONS "/{slug}/stats", SCOPE_FUNCTIONS_READ, 0, stats_get},
+	{"POST", "/v1/projects/{ref}/events", SCOPE_EVENTS_WRITE, 0, events_take},
+	{"GET", ANALYTICS "/logs", SCOPE_FUNCTIONS_READ, 0, analytics_logs},
+	{"GET", ANALYTICS "/logs.all", SCOPE_FUNCTIONS_READ, 0, analytics_logs},
+	{"GET", ANALYTICS "/functions.combined-stats", SCOPE_FUNCTIONS_READ, 0, analytics_stats},
 
 	{"GET", SECRETS, SCOPE_SECRETS_READ, 0, secrets_list},
 	{"POST", SECRETS, SCOPE_SECRETS_WRITE, 0, secrets_set},

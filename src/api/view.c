@@ -205,7 +205,7 @@ json_t *view_scopes(unsigned scopes)
 {
 	json_t *names = json_array();
 
-	for (unsigned bit = 1; bit <= SCOPE_ALL; bit <<= 1)
+	for (unsigned bit = 1; scope_name((enum scope)bit) != NULL; bit <<= 1)
 		if (scopes & bit && json_array_append_new(names, json_string(scope_name((enum scope)bit))) != 0) {
 			json_decref(names);
 			return NULL;

@@ -18,7 +18,9 @@ struct auth {
 	struct jwt_verifier *verifier;
 	struct proved *proved;
 	struct crypto_key token_key;
-	char *secret_key; /* NULL where none is configured */
+	char *secret_key;  /* NULL where none is configured */
+	char *project_ref; /* that the events token is for; NULL for none */
+	char events_token[CRYPTO_EVENTS_TOKEN_SIZE];
 };
 
 bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool, struct err *e)
@@ -39,6 +41,10 @@ bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool,
 		return false;
 	}
 	crypto_subkey(&master, CRYPTO_ACCESS_TOKENS, &auth->token_key);
+	if (cfg->project_ref != NULL) {
+		crypto_events_token(&master, cfg->project_ref, auth->events_token);
+		auth->project_ref = strdup(cfg->project_ref);
+	}
 	crypto_key_wipe(&master);
 	if (cfg->secret_key != NULL && cfg->secret_key[0] != '\0' &&
 	    (auth->secret_key = strdup(cfg->secret_key)) == NULL) {
@@ -56,6 +62,7 @@ void auth_free(struct auth *auth)
 	jwt_verifier_free(auth->verifier);
 	proved_free(auth->proved);
 	crypto_key_wipe(&auth->token_key);
+	free(auth->project_ref);
 	free(auth->secret_key);
 	free(auth);
 }
@@ -170,7 +177,14 @@ bool auth_check(const struct auth *auth, struct arena *a, const char *authorizat
 		(void)err_set(e, ERR_FORBIDDEN, "insufficient_role", "A publishable key may not manage functions");
 		return err_hint(e, "The secret key, the service_role key or an access token is needed.");
 	case APIKEY_OTHER:
-		break;
+		if (auth->project_ref == NULL || !text_secret_eq(auth->events_token, credential))
+			break;
+		*out = (struct principal){.kind = PRINCIPAL_RUNTIME,
+					  .name = "runtime",
+					  .id = "",
+					  .scopes = SCOPE_EVENTS_WRITE,
+					  .project = auth->project_ref};
+		return true;
 	}
 	return refuse(e, "The credential is none that this service knows");
 }

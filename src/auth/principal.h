@@ -19,10 +19,18 @@ enum scope {
 	SCOPE_AUDIT_READ = 1 << 4,
 	SCOPE_TOKENS_ADMIN = 1 << 5,
 	SCOPE_PROJECTS_ADMIN = 1 << 6,
-	SCOPE_ALL = (1 << 7) - 1
+	SCOPE_ALL = (1 << 7) - 1,
+	/* For the runtime alone: whoever has all scopes need not be able to forge what functions said. */
+	SCOPE_EVENTS_WRITE = 1 << 7
 };
 
-enum principal_kind { PRINCIPAL_TOKEN, PRINCIPAL_SERVICE_ROLE, PRINCIPAL_SECRET_KEY, PRINCIPAL_COMMAND };
+enum principal_kind {
+	PRINCIPAL_TOKEN,
+	PRINCIPAL_SERVICE_ROLE,
+	PRINCIPAL_SECRET_KEY,
+	PRINCIPAL_COMMAND,
+	PRINCIPAL_RUNTIME
+};
 
 struct principal {
 	enum principal_kind kind;

@@ -9,7 +9,7 @@ static const struct {
 	{SCOPE_FUNCTIONS_READ, "functions:read"}, {SCOPE_FUNCTIONS_WRITE, "functions:write"},
 	{SCOPE_SECRETS_READ, "secrets:read"},     {SCOPE_SECRETS_WRITE, "secrets:write"},
 	{SCOPE_AUDIT_READ, "audit:read"},         {SCOPE_TOKENS_ADMIN, "tokens:admin"},
-	{SCOPE_PROJECTS_ADMIN, "projects:admin"},
+	{SCOPE_PROJECTS_ADMIN, "projects:admin"}, {SCOPE_EVENTS_WRITE, "events:write"},
 };
 
 const char *scope_name(enum scope scope)

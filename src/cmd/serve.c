@@ -8,6 +8,7 @@
 #include "http/fcgi.h"
 #include "service/apply.h"
 #include "service/audit.h"
+#include "service/event.h"
 #include "service/function.h"
 #include "service/retention.h"
 #include "service/service.h"
@@ -176,6 +177,9 @@ static void sweep(struct running *r)
 	if (agree)
 		metrics_compared();
 	audit_flush(r->service);
+	e = (struct err)ERR_INIT;
+	if (!event_tidy(r->service, &e))
+		log_warn("the logs of functions could not be tidied: %s", e.message);
 }
 
 /* Signals are taken here, by the main thread alone, one after the other. */

@@ -89,6 +89,10 @@ struct config {
 	int64_t rate_write;
 	int64_t rate_failures;
 
+	/* Logs of functions */
+	int64_t log_retention_days;
+	int64_t log_max_bytes;
+
 	/* Logs */
 	char *log_level;
 	char *log_format;

@@ -394,6 +394,13 @@ const struct option config_options[] = {
 	 NULL},
 	{"rate_failures", OPTION_INT, 0, AT(rate_failures), "300", NULL, 0, 60000000, NULL,
 	 "Bad credentials a minute from one address, beyond which only credentials that were good lately are looked at; 0 for no limit.",
+
+	/* Logs of functions */
+	{"log_retention_days", OPTION_INT, 0, AT(log_retention_days), "7", NULL, 1, 3650, NULL,
+	 "Days that the logs of functions are kept.",
+	 NULL},
+	{"log_max_bytes", OPTION_SIZE, 0, AT(log_max_bytes), "1G", NULL, 1 * MIB, 1024 * GIB, NULL,
+	 "The most that the logs of functions may take in the database; the oldest days go first.",
 	 NULL},
 
 	/* Logs */

@@ -135,6 +135,19 @@ void crypto_keyed_hash(const struct crypto_key *key, const void *data, size_t le
 	(void)crypto_generichash(out, CRYPTO_HASH_BYTES, data, len, key->bytes, sizeof key->bytes);
 }
 
+void crypto_events_token(const struct crypto_key *master, const char *project_ref, char out[CRYPTO_EVENTS_TOKEN_SIZE])
+{
+	static const char prefix[] = "fae_";
+	uint8_t hash[CRYPTO_HASH_BYTES];
+	struct crypto_key key;
+
+	crypto_subkey(master, CRYPTO_EVENTS, &key);
+	crypto_keyed_hash(&key, project_ref, strlen(project_ref), hash);
+	crypto_key_wipe(&key);
+	memcpy(out, prefix, sizeof prefix);
+	(void)sodium_bin2hex(out + sizeof prefix - 1, CRYPTO_EVENTS_TOKEN_SIZE - sizeof prefix + 1, hash, sizeof hash);
+}
+
 void crypto_key_id(const struct crypto_key *key, uint8_t out[CRYPTO_KEY_ID_BYTES])
 {
 	static const char label[] = "key id";

@@ -56,7 +56,8 @@ enum crypto_purpose {
 	CRYPTO_SECRETS = 2,
 	CRYPTO_AUDIT = 3,
 	CRYPTO_IDEMPOTENCY = 4,
-	CRYPTO_PROJECT_KEYS = 5
+	CRYPTO_PROJECT_KEYS = 5,
+	CRYPTO_EVENTS = 6
 };
 
 /* Reads the option master_key; ERR_CONFIG where it is not 64 hexadecimal digits. */
@@ -67,6 +68,10 @@ void crypto_key_wipe(struct crypto_key *key);
 
 /* BLAKE2b with a key: nobody computes or tests it without the key. */
 void crypto_keyed_hash(const struct crypto_key *key, const void *data, size_t len, uint8_t out[CRYPTO_HASH_BYTES]);
+
+/* The token of the runtime's event service: it may hand in events of this project, and nothing else. */
+#define CRYPTO_EVENTS_TOKEN_SIZE 69
+void crypto_events_token(const struct crypto_key *master, const char *project_ref, char out[CRYPTO_EVENTS_TOKEN_SIZE]);
 
 /*
  * Sealing: XChaCha20-Poly1305 with a random nonce. `context` says what the value is ("secret:REF:NAME"); it is not

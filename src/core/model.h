@@ -234,6 +234,40 @@ struct secret_revision {
 	int64_t created_at;
 };
 
+/* Something that a function said or did. */
+struct function_event {
+	int64_t id;
+	int64_t at;
+	const char *slug; /* "" for what is about no function */
+	int version;
+	const char *kind;  /* log, boot, boot_failure, exception, shutdown, call, dropped */
+	const char *level; /* debug, info, warning, error */
+	const char *message;
+	const char *execution_id; /* NULL for none */
+	int status;               /* of a call; 0 for none */
+	int ms;                   /* a call's, a boot's; -1 for none */
+	int64_t count;            /* how many were dropped */
+};
+
+/* Numbers over events; times are -1 where there was nothing to measure. */
+struct function_stats {
+	int64_t key; /* a version, or when the interval began */
+	int64_t calls;
+	int64_t refused; /* calls with status 400 and more */
+	int64_t errors;  /* those with 500 and more */
+	int64_t exceptions;
+	int64_t boots;
+	int64_t boot_failures;
+	int64_t logs;
+	int64_t p50_ms;
+	int64_t p95_ms;
+	int64_t p99_ms;
+	int64_t max_ms;
+	int64_t avg_ms;
+	int64_t boot_p50_ms;
+	int64_t boot_p95_ms;
+};
+
 /* What one call changes, as a unit. */
 struct activation_set {
 	const char *project_ref;

@@ -20,6 +20,7 @@
 #include <time.h>
 
 #define TOKEN_FILE "runtime-token"
+#define EVENTS_TOKEN_FILE "events-token"
 
 int64_t service_now(void)
 {
@@ -148,12 +149,28 @@ out:
 	return ok;
 }
 
+/* For the event service, beside the token above: where there are no keys, as in some commands, none is needed. */
+static bool leave_events_token(struct service *s, struct err *e)
+{
+	char token[CRYPTO_EVENTS_TOKEN_SIZE];
+	struct crypto_key master;
+
+	if (s->cfg->master_key == NULL || s->cfg->project_ref == NULL)
+		return true;
+	if (!crypto_master_key(s->cfg->master_key, &master, e))
+		return false;
+	crypto_events_token(&master, s->cfg->project_ref, token);
+	crypto_key_wipe(&master);
+	return folder_put(s->folder, EVENTS_TOKEN_FILE, token, strlen(token), 0600, e);
+}
+
 bool service_open_folder(struct service *s, struct err *e)
 {
 	/* libgit2 only compares texts here; it counts its users, and needs to be told of the first. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || git_libgit2_init() < 0)
 		return err_no_memory(e);
-	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && open_probe(s, e);
+	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && open_probe(s, e) &&
+	       leave_events_token(s, e);
 }
 
 const struct keyring *service_keyring(struct service *s, struct err *e)
