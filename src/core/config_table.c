@@ -394,6 +394,7 @@ const struct option config_options[] = {
 	 NULL},
 	{"rate_failures", OPTION_INT, 0, AT(rate_failures), "300", NULL, 0, 60000000, NULL,
 	 "Bad credentials a minute from one address, beyond which only credentials that were good lately are looked at; 0 for no limit.",
+	 NULL},
 
 	/* Logs of functions */
 	{"log_retention_days", OPTION_INT, 0, AT(log_retention_days), "7", NULL, 1, 3650, NULL,
