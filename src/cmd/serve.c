@@ -3,6 +3,7 @@
 #include "auth/ratelimit.h"
 #include "cmd/cmd.h"
 #include "core/log.h"
+#include "core/sandbox.h"
 #include "core/metrics.h"
 #include "core/text.h"
 #include "http/fcgi.h"
@@ -94,6 +95,9 @@ static bool start(struct running *r, struct err *e)
 	if (!config_check_serve(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
 		return e->kind != ERR_NONE ? false
 					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
+	/* Before any thread starts, so that all of them are held by it. */
+	if (!sandbox_harden(r->cfg, e) || !sandbox_enter(r->cfg, e))
+		return false;
 	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
 	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), the sweep another. */

@@ -29,6 +29,9 @@ struct config {
 	int64_t workers;         /* threads that answer requests */
 	int64_t request_timeout; /* ms: the longest that a request waits for the database or the runtime */
 	char *pid_file;
+	bool allow_root;
+	char *sandbox; /* on, auto or off */
+	char *sandbox_paths;
 	char *base_path; /* stripped from request paths when present */
 	char *trusted_proxies;
 

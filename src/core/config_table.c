@@ -203,6 +203,11 @@ static const char *check_runtime_token(const char *v)
 	return strlen(v) >= 16 ? check_printable(v) : "is shorter than 16 bytes";
 }
 
+static const char *check_sandbox(const char *v)
+{
+	return text_eq(v, "on") || text_eq(v, "auto") || text_eq(v, "off") ? NULL : "is not on, auto or off";
+}
+
 static const char *check_rate_limit(const char *v)
 {
 	return text_eq(v, "on") || text_eq(v, "dry") || text_eq(v, "off") ? NULL : "is not on, dry or off";
@@ -245,6 +250,15 @@ const struct option config_options[] = {
 	{"pid_file", OPTION_TEXT, 0, AT(pid_file), NULL, NULL, 0, 0, check_path,
 	 "File that holds the number of the serving process.",
 	 "Write a path that begins with a slash."},
+	{"allow_root", OPTION_BOOL, 0, AT(allow_root), "off", NULL, 0, 0, NULL,
+	 "Whether serve may run as root.",
+	 NULL},
+	{"sandbox", OPTION_TEXT, 0, AT(sandbox), "auto", NULL, 0, 0, check_sandbox,
+	 "What serve gives up: system calls that it never makes (auto), files outside of its own folders too (on), nothing (off).",
+	 "Write sandbox = on where the kernel has Landlock."},
+	{"sandbox_paths", OPTION_TEXT, 0, AT(sandbox_paths), NULL, NULL, 0, 0, check_path,
+	 "Further folders that serve may write to with sandbox = on, separated by commas: the functions folders of further projects.",
+	 "Write paths that begin with a slash."},
 	{"base_path", OPTION_TEXT, 0, AT(base_path), "/functions-admin", NULL, 0, 0, check_base_path,
 	 "Prefix that is cut off request paths that have it.",
 	 "Write it as in /functions-admin."},
