@@ -127,6 +127,7 @@ static void bucket(struct ratelimit *r, enum limit_class class, const char *key,
 		full_at += interval;
 	slot->full_at = full_at;
 	(void)pthread_mutex_unlock(&s->lock);
+	/* At least 1: the configuration takes no limit beyond MINUTE. NOLINTNEXTLINE(clang-analyzer-core.DivideZero) */
 	out->remaining = (MINUTE - (full_at - now)) / interval;
 	out->reset = (full_at - now + SECOND - 1) / SECOND;
 	if (!out->allowed)

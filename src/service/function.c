@@ -188,11 +188,11 @@ bool function_inventory(struct service *s, struct arena *a, struct inventory *ou
 	struct pg_conn *c = NULL;
 	struct service *one;
 	const char **refs;
-	size_t count = 0;
+	size_t count = 1;
 	bool ok;
 
 	*shown = 0;
-	for (one = s; one != NULL; one = atomic_load(&one->further))
+	for (one = atomic_load(&s->further); one != NULL; one = atomic_load(&one->further))
 		count++;
 	refs = arena_array(a, count, sizeof *refs);
 	if (refs == NULL)

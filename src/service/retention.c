@@ -35,7 +35,6 @@ bool retention_check(const json_t *setting, struct err *e)
 }
 
 struct run {
-	struct service *service;
 	const char *project_ref;
 	struct policy policy;
 	bool dry;
@@ -81,13 +80,11 @@ static bool run_all(struct run *run, struct pg_conn *c, struct arena *a, struct 
 		remove_versions,
 		remove_blobs,
 	};
-	bool more = true;
-
 	if (!retention_deleted_functions(c, a, run->project_ref, run->policy.deleted_days, run->dry,
 					 &run->report->functions, e))
 		return false;
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
-		for (more = true; more;) {
+		for (bool more = true; more;) {
 			arena_reset(a);
 			if (!steps[i](run, c, a, &more, e))
 				return false;
@@ -99,8 +96,7 @@ bool retention_run(struct service *s, const char *project_ref, bool dry,
 		   void (*shown)(void *ctx, const char *slug, int version, int64_t size), void *ctx,
 		   struct retention_report *out, struct err *e)
 {
-	struct run run = {
-		.service = s, .project_ref = project_ref, .dry = dry, .shown = shown, .ctx = ctx, .report = out};
+	struct run run = {.project_ref = project_ref, .dry = dry, .shown = shown, .ctx = ctx, .report = out};
 	struct arena *a = arena_new(0);
 	struct pg_conn *c = NULL;
 	struct project project;
