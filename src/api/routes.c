@@ -1,3 +1,4 @@
+#include "api/browser.h"
 #include "api/handlers.h"
 #include "api/once.h"
 #include "auth/ratelimit.h"
@@ -385,7 +386,7 @@ static bool check_credential(struct call *c, struct err *e)
 
 static bool authenticate(struct call *c, const struct route *r, struct err *e)
 {
-	if (!check_credential(c, e))
+	if (!browser_check(c->api->cfg, c->req, c->resp, e) || !check_credential(c, e))
 		return false;
 	c->actor.name = c->who.name;
 	c->actor.token_id = c->who.id;
@@ -449,13 +450,16 @@ void api_handle(struct api *api, struct request *req, struct response *resp)
 	struct err e = ERR_INIT;
 	const struct route *r;
 	int64_t started = metrics_now_us();
+	bool preflight = browser_preflight(api->cfg, req, resp);
 
 	request_trust_proxies(req, api->cfg->trusted_proxies);
 	c.actor.address = req->address;
 	log_context(req->id, "-");
-	r = find_route(req, resp, &cap, &e);
-	if (r == NULL || (!(r->flags & ROUTE_PUBLIC) && !authenticate(&c, r, &e)) || !bind_path(&c, r, &cap, &e) ||
-	    !once_handle(&c, r, &e)) {
+	r = preflight ? NULL : find_route(req, resp, &cap, &e);
+	if (preflight) {
+		/* answered */
+	} else if (r == NULL || (!(r->flags & ROUTE_PUBLIC) && !authenticate(&c, r, &e)) ||
+		   !bind_path(&c, r, &cap, &e) || !once_handle(&c, r, &e)) {
 		record_refusal(&c, r, &e);
 		response_error(resp, &e, req->id);
 		if (r != NULL && r->flags & ROUTE_FLAT)

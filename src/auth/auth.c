@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "store/token.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,10 +24,37 @@ struct auth {
 	char events_token[CRYPTO_EVENTS_TOKEN_SIZE];
 };
 
+#define MAX_SECRETS 16
+
+/* The current secret, then the earlier ones: "a, b". */
+static bool new_verifier(struct jwt_verifier **out, const struct config *cfg, struct err *e)
+{
+	const char *jwks = cfg->jwks != NULL && cfg->jwks[0] != '\0' ? cfg->jwks : NULL;
+	const char *secrets[MAX_SECRETS + 2] = {NULL};
+	char *previous = strdup(cfg->jwt_previous_secrets != NULL ? cfg->jwt_previous_secrets : "");
+	size_t n = 0;
+	bool ok;
+
+	if (previous == NULL)
+		return err_no_memory(e);
+	if (cfg->jwt_secret != NULL && cfg->jwt_secret[0] != '\0')
+		secrets[n++] = cfg->jwt_secret;
+	for (char *p = previous; *p != '\0' && n <= MAX_SECRETS;) {
+		size_t len = strcspn(p, ", ");
+		size_t gap = strspn(p + len, ", ");
+
+		secrets[n++] = p;
+		p[len] = '\0';
+		p += len + gap;
+	}
+	ok = jwt_verifier_new(out, secrets, jwks, e);
+	sodium_memzero(previous, cfg->jwt_previous_secrets != NULL ? strlen(cfg->jwt_previous_secrets) : 0);
+	free(previous);
+	return ok;
+}
+
 bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool, struct err *e)
 {
-	const char *const secrets[] = {cfg->jwt_secret != NULL && cfg->jwt_secret[0] != '\0' ? cfg->jwt_secret : NULL,
-				       NULL};
 	struct auth *auth = calloc(1, sizeof *auth);
 	struct crypto_key master;
 
@@ -34,9 +62,7 @@ bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool,
 		return err_no_memory(e);
 	auth->pool = pool;
 	if (!crypto_master_key(cfg->master_key != NULL ? cfg->master_key : "", &master, e) ||
-	    !proved_new(&auth->proved, e) ||
-	    !jwt_verifier_new(&auth->verifier, secrets, cfg->jwks != NULL && cfg->jwks[0] != '\0' ? cfg->jwks : NULL,
-			      e)) {
+	    !proved_new(&auth->proved, e) || !new_verifier(&auth->verifier, cfg, e)) {
 		auth_free(auth);
 		return false;
 	}

@@ -34,6 +34,7 @@ struct config {
 	char *sandbox_paths;
 	char *base_path; /* stripped from request paths when present */
 	char *trusted_proxies;
+	char *cors_origins;
 
 	/* The database */
 	char *database_url;
@@ -56,6 +57,7 @@ struct config {
 
 	/* Keys */
 	char *jwt_secret;
+	char *jwt_previous_secrets;
 	char *jwks;
 	char *anon_key;
 	char *service_role_key;

@@ -167,6 +167,34 @@ static const char *check_jwt_secret(const char *v)
 	return strlen(v) >= 32 ? NULL : "is shorter than 32 bytes";
 }
 
+/* "secret, secret": each as jwt_secret. */
+static const char *check_jwt_secrets(const char *v)
+{
+	while (*v != '\0') {
+		size_t len = strcspn(v, ", ");
+
+		if (len < 32)
+			return "has a secret that is shorter than 32 bytes";
+		v += len + strspn(v + len, ", ");
+	}
+	return NULL;
+}
+
+/* "https://ui.example.com, http://localhost:3000": as browsers write them, without a path. */
+static const char *check_origins(const char *v)
+{
+	while (*v != '\0') {
+		size_t len = strcspn(v, ", ");
+		const char *host = text_starts(v, "https://") ? v + 8 : text_starts(v, "http://") ? v + 7 : NULL;
+
+		if (host == NULL || host >= v + len || memchr(host, '/', (size_t)(v + len - host)) != NULL ||
+		    memchr(v, '*', len) != NULL)
+			return "has an entry that is no origin";
+		v += len + strspn(v + len, ", ");
+	}
+	return NULL;
+}
+
 /* The keys themselves are read by auth/jwt.c, which says more. */
 static const char *check_jwks(const char *v)
 {
@@ -265,6 +293,9 @@ const struct option config_options[] = {
 	{"trusted_proxies", OPTION_TEXT, 0, AT(trusted_proxies), NULL, NULL, 0, 0, check_networks,
 	 "Addresses and networks whose X-Forwarded-For is believed, separated by commas.",
 	 "Write it as in 127.0.0.1, 172.16.0.0/12, ::1."},
+	{"cors_origins", OPTION_TEXT, 0, AT(cors_origins), NULL, NULL, 0, 0, check_origins,
+	 "Origins whose web pages may use the API from a browser, separated by commas; unset for none but its own.",
+	 "Write it as in https://ui.example.com, http://localhost:3000."},
 
 	/* The database */
 	{"database_url", OPTION_TEXT, OPTION_SECRET, AT(database_url), NULL, "DATABASE_URL", 0, 0, check_database_url,
@@ -319,6 +350,9 @@ const struct option config_options[] = {
 	{"jwt_secret", OPTION_TEXT, OPTION_SECRET, AT(jwt_secret), NULL, "JWT_SECRET", 0, 0, check_jwt_secret,
 	 "Secret that signs the project's JWTs with HS256; 32 bytes or more, as all of Supabase demands.",
 	 "Use the JWT_SECRET of Supabase's .env, or make one with: openssl rand -hex 32"},
+	{"jwt_previous_secrets", OPTION_TEXT, OPTION_SECRET, AT(jwt_previous_secrets), NULL, NULL, 0, 0, check_jwt_secrets,
+	 "Earlier JWT secrets that still verify, separated by commas, while keys are being changed; 15 at most.",
+	 "Leave those out that sign nothing any more."},
 	{"jwks", OPTION_TEXT, OPTION_SECRET, AT(jwks), NULL, "SUPABASE_JWKS", 0, 0, check_jwks,
 	 "Keys that verify the project's JWTs: a JWK Set, or its array of keys, as JSON.",
 	 "Write JSON such as {\"keys\": [...]}, or give its file with jwks_file."},

@@ -152,7 +152,8 @@ bool response_json(struct response *r, int status, json_t *doc, struct err *e)
  */
 static bool outlives_body(const char *name)
 {
-	return strncasecmp(name, "X-", 2) == 0 || strcasecmp(name, "Allow") == 0 ||
+	return strncasecmp(name, "X-", 2) == 0 || strncasecmp(name, "Access-Control-", 15) == 0 ||
+	       strcasecmp(name, "Vary") == 0 || strcasecmp(name, "Allow") == 0 ||
 	       strcasecmp(name, "Retry-After") == 0 || strcasecmp(name, "WWW-Authenticate") == 0;
 }
 
