@@ -7,7 +7,6 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const NOBODY = 65534;
 const asRoot = process.getuid() === 0;
 const children = new Set();
 process.on('exit', () => { for (const child of children) child.kill('SIGKILL'); });
@@ -37,10 +36,10 @@ export async function freePort() {
 }
 
 /** Starts a process that ends with this one; what it prints goes to `log`. */
-export function start(command, args, { log, env, asNobody = false } = {}) {
+export function start(command, args, { log, env, as } = {}) {
   const out = log ? fs.openSync(log, 'a') : 'ignore';
   const child = spawn(command, args, {
-    stdio: ['ignore', out, out], env: env ?? process.env, ...(asNobody && asRoot ? { uid: NOBODY, gid: NOBODY } : {}),
+    stdio: ['ignore', out, out], env: env ?? process.env, ...(as && asRoot ? { uid: as.uid, gid: as.gid } : {}),
   });
   children.add(child);
   child.once('exit', () => children.delete(child));
@@ -63,7 +62,7 @@ export async function startNginx(dir, socket, { edit } = {}) {
   const port = await freePort();
   const values = {
     STATE_DIR: dir, LOG_DIR: dir, WORKERS: 1, FASTCGI: `unix:${socket}`, LISTEN: `127.0.0.1:${port}`,
-    OPS_LISTEN: `unix:${dir}/ops.sock`, GATEWAY_ADDRESS: 'unix:', RATE: '100000r/s', BURST: 100000,
+    OPS_LISTEN: `unix:${dir}/ops.sock`, GATEWAY_ADDRESS: 'unix:', RATE: '100000r/s', BURST: 100000, WEB_DIR: path.join(ROOT, 'web'),
   };
   const done = spawnSync(path.join(ROOT, 'scripts/render'), ['--only', '[!g]*', dir, '-'],
     { input: Object.entries(values).map(([name, value]) => `${name}=${value}\n`).join(''), encoding: 'utf8' });

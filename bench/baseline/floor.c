@@ -25,7 +25,7 @@ static void load(char *spec)
 {
 	struct answer *a = &answers[answer_count++];
 	char *type = strchr(spec, '=');
-	char *file = type != NULL ? strchr(type + 1, '=') : NULL;
+	char *file = type != NULL ? strrchr(type + 1, '=') : NULL;
 	char head[512];
 	FILE *in;
 

@@ -181,7 +181,7 @@ static const struct route *find_route(const struct request *req, struct response
 
 static bool bind_project(struct call *c, const char *ref, struct err *e)
 {
-	if (!function_project(c->service, c->arena, ref, &c->project, e))
+	if (!function_project_since(c->service, c->arena, ref, c->req->arrived, &c->project, e))
 		return false;
 	/* To whoever is bound to another project this one does not exist. */
 	if (!principal_may_project(&c->who, c->project.ref))

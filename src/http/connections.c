@@ -280,18 +280,18 @@ static bool is_over(const struct connection *k, uint32_t events)
 	return recv(k->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
-struct connection *connections_take(struct connections *c)
+static struct connection *take(struct connections *c, int timeout)
 {
 	struct epoll_event event;
 	bool told = false;
 
 	for (;;) {
-		int n = epoll_wait(c->epoll, &event, 1, -1);
+		int n = epoll_wait(c->epoll, &event, 1, timeout);
 		struct connection *k = event.data.ptr;
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n <= 0)
 			return NULL;
 		if (event.data.ptr == &c->stop) {
 			/* It stays readable, and goes behind what else is ready: at its second turn nothing is left. */
@@ -305,10 +305,24 @@ struct connection *connections_take(struct connections *c)
 		} else if (is_over(k, event.events)) {
 			connections_close(c, k);
 		} else {
+			/* With the lock, or the watch might still take it for one that waits too long. */
+			(void)pthread_mutex_lock(&c->lock);
 			k->waiting = false;
+			k->deadline = 0;
+			(void)pthread_mutex_unlock(&c->lock);
 			return k;
 		}
 	}
+}
+
+struct connection *connections_take(struct connections *c)
+{
+	return take(c, -1);
+}
+
+struct connection *connections_take_ready(struct connections *c)
+{
+	return take(c, 0);
 }
 
 void connections_stop(struct connections *c)

@@ -26,6 +26,9 @@ MUST_CHECK bool connections_new(struct connections **out, int listening, struct 
  */
 struct connection *connections_take(struct connections *c);
 
+/* As connections_take(), but without waiting: NULL where nothing can be read now. */
+struct connection *connections_take_ready(struct connections *c);
+
 /* The descriptor, in blocking mode. */
 int connection_fd(const struct connection *k);
 

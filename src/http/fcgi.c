@@ -27,9 +27,25 @@
 #define MAX_RECORD ((size_t)65528)
 #define SMALL_WRITE ((size_t)4096)
 
+/* The most requests that a worker takes at once. */
+#define BATCH 8
+
+/*
+ * One request. libfcgi reads and writes the records of one request at a time. The connection is ours: it is put into
+ * the request before FCGX_Accept_r(), which is what the library itself does with a kept connection, and taken out again
+ * after FCGX_Finish_r() (docs/decisions/0004).
+ */
+struct exchange {
+	FCGX_Request fcgi;
+	struct connection *connection;
+	bool keep;
+	int64_t arrived; /* request.h */
+};
+
 struct worker {
 	struct fcgi_server *server;
 	pthread_t thread;
+	struct exchange batch[BATCH];
 };
 
 struct fcgi_server {
@@ -59,16 +75,6 @@ bool fcgi_open(struct fcgi_server **out, const struct fcgi_options *options, str
 }
 
 /* One request */
-
-/*
- * libfcgi reads and writes the records of one request at a time. The connection is ours: it is put into the request
- * before FCGX_Accept_r(), which is what the library itself does with a kept connection, and taken out again after
- * FCGX_Finish_r() (docs/decisions/0004).
- */
-struct exchange {
-	FCGX_Request fcgi;
-	struct connection *connection;
-};
 
 static const char *param(void *ctx, const char *name)
 {
@@ -171,10 +177,12 @@ static void answer(struct fcgi_server *s, struct exchange *x, struct arena *a)
 	struct request req;
 
 	response_init(&resp, a);
-	if (request_init(&req, a, &source, s->options.base_path, &e))
+	if (request_init(&req, a, &source, s->options.base_path, &e)) {
+		req.arrived = x->arrived;
 		s->options.handle(s->options.ctx, &req, &resp);
-	else
+	} else {
 		s->options.refuse(s->options.ctx, &e, req.id, &resp);
+	}
 	if (!response_send(&resp, &writer, text_eq(req.method, "HEAD")))
 		log_debug("the answer to %s %s was not delivered", req.method, req.path);
 	response_free(&resp);
@@ -192,11 +200,10 @@ static bool drain(struct exchange *x)
 	return n < (int)sizeof trash && FCGX_GetError(x->fcgi.in) == 0;
 }
 
-static void serve_connection(struct fcgi_server *s, struct exchange *x, struct arena *a)
+/* Reads the request up to its body. False where that is no FastCGI, or broken off: the connection is gone then. */
+static bool read_head(struct fcgi_server *s, struct exchange *x)
 {
 	struct connection *k = x->connection;
-	bool drained;
-	bool keep;
 
 	x->fcgi.ipcFd = connection_fd(k);
 	x->fcgi.keepConnection = 1;
@@ -204,15 +211,21 @@ static void serve_connection(struct fcgi_server *s, struct exchange *x, struct a
 	(void)FCGX_Detach(&x->fcgi);
 	connection_deadline(k, HEAD_MS);
 	if (FCGX_Accept_r(&x->fcgi) != 0) {
-		/* No FastCGI, or broken off. */
 		connections_forget(s->connections, k);
-		return;
+		return false;
 	}
 	connection_deadline(k, 0);
-	keep = x->fcgi.keepConnection != 0;
+	x->keep = x->fcgi.keepConnection != 0;
 	x->fcgi.keepConnection = 1;
-	answer(s, x, a);
-	drained = drain(x);
+	x->arrived = request_now();
+	return true;
+}
+
+static void finish(struct fcgi_server *s, struct exchange *x)
+{
+	struct connection *k = x->connection;
+	bool drained = drain(x);
+
 	connection_deadline(k, SEND_MS);
 	FCGX_Finish_r(&x->fcgi);
 	if (x->fcgi.ipcFd < 0) {
@@ -222,10 +235,39 @@ static void serve_connection(struct fcgi_server *s, struct exchange *x, struct a
 	x->fcgi.ipcFd = -1;
 	if (!drained)
 		connections_linger(s->connections, k);
-	else if (keep)
+	else if (x->keep)
 		connections_keep(s->connections, k);
 	else
 		connections_close(s->connections, k);
+}
+
+static bool only_reads(const struct exchange *x)
+{
+	const char *method = FCGX_GetParam("REQUEST_METHOD", x->fcgi.envp);
+
+	return method != NULL && (text_eq(method, "GET") || text_eq(method, "HEAD"));
+}
+
+/*
+ * Takes the connection, and others on which a request waits already, until one of them may take long: that one is
+ * answered last. Requests that arrived before the first of them asks for the project's row share its answer
+ * (service/current.h), which costs more than all else of a read.
+ */
+static int gather(struct worker *w, struct connection *k)
+{
+	int n = 0;
+
+	do {
+		struct exchange *x = &w->batch[n];
+
+		x->connection = k;
+		if (read_head(w->server, x)) {
+			n++;
+			if (!only_reads(x))
+				break;
+		}
+	} while (n < BATCH && (k = connections_take_ready(w->server->connections)) != NULL);
+	return n;
 }
 
 static void *work(void *ctx)
@@ -233,19 +275,25 @@ static void *work(void *ctx)
 	struct worker *w = ctx;
 	struct fcgi_server *s = w->server;
 	struct arena *a = arena_new(0);
-	struct exchange x = {0};
+	struct connection *k;
 
-	/* No listening socket: the library never accepts by itself. */
-	if (a == NULL || FCGX_InitRequest(&x.fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+	if (a == NULL) {
 		log_error("a worker cannot start: out of memory");
-		arena_free(a);
 		return NULL;
 	}
-	while ((x.connection = connections_take(s->connections)) != NULL) {
-		serve_connection(s, &x, a);
-		arena_reset(a);
+	/* No listening socket: the library never accepts by itself. */
+	for (int i = 0; i < BATCH; i++)
+		if (FCGX_InitRequest(&w->batch[i].fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
+			log_error("libfcgi was not initialised");
+	while ((k = connections_take(s->connections)) != NULL) {
+		int n = gather(w, k);
+
+		for (int i = 0; i < n; i++) {
+			answer(s, &w->batch[i], a);
+			finish(s, &w->batch[i]);
+			arena_reset(a);
+		}
 	}
-	FCGX_Free(&x.fcgi, 0);
 	arena_free(a);
 	return NULL;
 }

@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define MAX_QUERY_PAIRS 64
 #define MAX_HEADER_NAME 64
@@ -169,6 +170,14 @@ void request_trust_proxies(struct request *r, const char *networks)
 			return;
 		*comma = '\0';
 	}
+}
+
+int64_t request_now(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 const char *request_header(const struct request *r, const char *name)

@@ -4,32 +4,39 @@
 #include "store/project.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+/* What one read found; it lives as long as somebody works with it, and does not change. */
 struct answer {
+	_Atomic int users;
+	int64_t begun; /* when the read began, in nanoseconds of the monotonic clock */
 	struct arena *arena;
 	struct project project;
 	struct err err;
 	bool ok;
 };
 
-/* The reads of one project, one after the other. */
+/* The reads of one project, one after the other, numbered from 1. */
 struct round {
 	struct round *next;
-	struct answer answers[2]; /* one is being read while the other is being copied */
-	int last;                 /* the one that was read last */
+	struct answer *last; /* of read `done` */
 	bool running;
 	uint64_t begun;
 	uint64_t done;
 	int users;
+	/* Who waits for a read waits by its number's parity, so that the end of one wakes those who get its answer, and
+	 * of those who want the next one only whoever is to make it. */
+	pthread_cond_t finished[2];
+	int waiting[2];
 	char ref[];
 };
 
 struct current {
 	struct pg_pool *pool;
 	pthread_mutex_t lock;
-	pthread_cond_t finished;
 	struct round *rounds;
 };
 
@@ -41,9 +48,18 @@ bool current_new(struct current **out, struct pg_pool *pool, struct err *e)
 		return err_no_memory(e);
 	c->pool = pool;
 	(void)pthread_mutex_init(&c->lock, NULL);
-	(void)pthread_cond_init(&c->finished, NULL);
 	*out = c;
 	return true;
+}
+
+static void let_go(void *ptr)
+{
+	struct answer *a = ptr;
+
+	if (a == NULL || atomic_fetch_sub(&a->users, 1) != 1)
+		return;
+	arena_free(a->arena);
+	free(a);
 }
 
 static void drop(struct current *c, struct round *r)
@@ -53,8 +69,9 @@ static void drop(struct current *c, struct round *r)
 	while (*link != r)
 		link = &(*link)->next;
 	*link = r->next;
-	arena_free(r->answers[0].arena);
-	arena_free(r->answers[1].arena);
+	let_go(r->last);
+	(void)pthread_cond_destroy(&r->finished[0]);
+	(void)pthread_cond_destroy(&r->finished[1]);
 	free(r);
 }
 
@@ -64,7 +81,6 @@ void current_free(struct current *c)
 		return;
 	while (c->rounds != NULL)
 		drop(c, c->rounds);
-	(void)pthread_cond_destroy(&c->finished);
 	(void)pthread_mutex_destroy(&c->lock);
 	free(c);
 }
@@ -80,6 +96,8 @@ static struct round *join(struct current *c, const char *ref)
 		if (r == NULL)
 			return NULL;
 		memcpy(r->ref, ref, strlen(ref));
+		(void)pthread_cond_init(&r->finished[0], NULL);
+		(void)pthread_cond_init(&r->finished[1], NULL);
 		r->next = c->rounds;
 		c->rounds = r;
 	}
@@ -90,24 +108,53 @@ static struct round *join(struct current *c, const char *ref)
 /* What clients ask for is unbounded, what there is is not: only the rounds of projects that exist stay. */
 static void leave(struct current *c, struct round *r)
 {
-	if (--r->users == 0 && !r->answers[r->last].ok)
+	if (--r->users == 0 && (r->last == NULL || !r->last->ok))
 		drop(c, r);
 }
 
-/* Without the lock: whoever has set `running` is alone here, and `a` is not the answer that others copy. */
-static void read_row(struct current *c, const char *ref, struct answer *a)
+static int64_t now_ns(void)
 {
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static struct answer *read_row(struct current *c, const char *ref)
+{
+	struct answer *a = calloc(1, sizeof *a);
 	struct pg_conn *conn = NULL;
 
-	a->err = (struct err)ERR_INIT;
-	if (a->arena == NULL)
-		a->arena = arena_new(0);
-	else
-		arena_reset(a->arena);
+	if (a == NULL)
+		return NULL;
+	a->users = 1;
+	a->begun = now_ns();
+	a->arena = arena_new(0);
 	a->ok = a->arena != NULL
 			? pg_acquire(c->pool, &conn, &a->err) && project_find(conn, a->arena, ref, &a->project, &a->err)
 			: err_no_memory(&a->err);
 	pg_release(conn);
+	return a;
+}
+
+/* Makes the next read; the lock is given up meanwhile. */
+static void lead(struct current *c, struct round *r)
+{
+	struct answer *a;
+
+	r->running = true;
+	r->begun++;
+	(void)pthread_mutex_unlock(&c->lock);
+	a = read_row(c, r->ref);
+	(void)pthread_mutex_lock(&c->lock);
+	let_go(r->last);
+	r->last = a;
+	r->running = false;
+	r->done = r->begun;
+	if (r->waiting[r->done & 1] > 0)
+		(void)pthread_cond_broadcast(&r->finished[r->done & 1]);
+	if (r->waiting[(r->done + 1) & 1] > 0)
+		(void)pthread_cond_signal(&r->finished[(r->done + 1) & 1]);
 }
 
 /* Until a read is done that began after this call. */
@@ -116,56 +163,39 @@ static void wait_for_read(struct current *c, struct round *r)
 	uint64_t mine = r->begun + 1;
 
 	while (r->done < mine) {
-		if (r->running) {
-			(void)pthread_cond_wait(&c->finished, &c->lock);
+		if (!r->running) {
+			lead(c, r);
 			continue;
 		}
-		r->running = true;
-		r->begun++;
-		(void)pthread_mutex_unlock(&c->lock);
-		read_row(c, r->ref, &r->answers[!r->last]);
-		(void)pthread_mutex_lock(&c->lock);
-		r->last = !r->last;
-		r->running = false;
-		r->done = r->begun;
-		(void)pthread_cond_broadcast(&c->finished);
+		r->waiting[mine & 1]++;
+		(void)pthread_cond_wait(&r->finished[mine & 1], &c->lock);
+		r->waiting[mine & 1]--;
 	}
 }
 
-static bool copy(struct arena *a, const struct project *from, struct project *to)
+bool current_project(struct current *c, struct arena *a, const char *ref, int64_t arrived, struct project *out,
+		     struct err *e)
 {
-	*to = *from;
-	to->ref = arena_strdup(a, from->ref);
-	to->id = arena_strdup(a, from->id);
-	to->name = arena_strdup(a, from->name);
-	to->settings = from->settings != NULL ? arena_strdup(a, from->settings) : NULL;
-	/* Where a project deploys to, and its keys, are for service_refresh(), which reads the row itself. */
-	to->functions_dir = NULL;
-	to->runtime_url = NULL;
-	to->keys = NULL;
-	to->keys_len = 0;
-	return to->ref != NULL && to->id != NULL && to->name != NULL &&
-	       (from->settings == NULL || to->settings != NULL);
-}
-
-bool current_project(struct current *c, struct arena *a, const char *ref, struct project *out, struct err *e)
-{
+	struct answer *answer = NULL;
 	struct round *r;
-	bool ok = false;
 
 	(void)pthread_mutex_lock(&c->lock);
 	r = join(c, ref);
 	if (r != NULL) {
-		wait_for_read(c, r);
-		ok = r->answers[r->last].ok;
-		if (!ok)
-			*e = r->answers[r->last].err;
-		else if (!copy(a, &r->answers[r->last].project, out))
-			ok = err_no_memory(e);
+		if (r->last == NULL || !r->last->ok || r->last->begun <= arrived)
+			wait_for_read(c, r);
+		answer = r->last;
+		if (answer != NULL)
+			atomic_fetch_add(&answer->users, 1);
 		leave(c, r);
-	} else {
-		(void)err_no_memory(e);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
-	return ok;
+	if (answer == NULL || !arena_defer(a, let_go, answer))
+		return err_no_memory(e);
+	if (!answer->ok) {
+		*e = answer->err;
+		return false;
+	}
+	*out = answer->project;
+	return true;
 }

@@ -19,8 +19,11 @@ struct current;
 MUST_CHECK bool current_new(struct current **out, struct pg_pool *pool, struct err *e);
 void current_free(struct current *c);
 
-/* ref: or "default". ERR_NOT_FOUND where there is no such project. */
-MUST_CHECK bool current_project(struct current *c, struct arena *a, const char *ref, struct project *out,
-				struct err *e);
+/*
+ * ref: or "default". arrived: when the request was there, in nanoseconds of CLOCK_MONOTONIC; a read that began later is
+ * as good as a new one. ERR_NOT_FOUND where there is no such project.
+ */
+MUST_CHECK bool current_project(struct current *c, struct arena *a, const char *ref, int64_t arrived,
+				struct project *out, struct err *e);
 
 #endif

@@ -28,14 +28,20 @@ bool function_projects(struct service *s, struct arena *a, const char *only, str
 	return ok;
 }
 
-bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out, struct err *e)
+bool function_project_since(struct service *s, struct arena *a, const char *ref, int64_t arrived, struct project *out,
+			    struct err *e)
 {
 	int64_t epoch = pg_pool_epoch(s->pool);
 
-	if (!current_project(s->current, a, ref, out, e))
+	if (!current_project(s->current, a, ref, arrived, out, e))
 		return false;
 	out->epoch = epoch;
 	return true;
+}
+
+bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out, struct err *e)
+{
+	return function_project_since(s, a, ref, INT64_MAX, out, e);
 }
 
 bool function_all(struct service *s, struct arena *a, const char *project_ref, struct function_list *out, struct err *e)

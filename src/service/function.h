@@ -12,6 +12,10 @@ MUST_CHECK bool function_projects(struct service *s, struct arena *a, const char
 MUST_CHECK bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out,
 				 struct err *e);
 
+/* As it is since the request arrived (current.h); for the beginning of a request, before it has changed anything. */
+MUST_CHECK bool function_project_since(struct service *s, struct arena *a, const char *ref, int64_t arrived,
+				       struct project *out, struct err *e);
+
 MUST_CHECK bool function_all(struct service *s, struct arena *a, const char *project_ref, struct function_list *out,
 			     struct err *e);
 MUST_CHECK bool function_get(struct service *s, struct arena *a, const char *project_ref, const char *slug,
