@@ -75,6 +75,9 @@ bool stats_get(struct call *c, struct err *e);
 bool analytics_logs(struct call *c, struct err *e);
 bool analytics_stats(struct call *c, struct err *e);
 
+/* templates.c */
+bool templates_list(struct call *c, struct err *e);
+
 /* ops.c */
 bool ops_health(struct call *c, struct err *e);
 bool ops_ready(struct call *c, struct err *e);

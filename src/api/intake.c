@@ -4,6 +4,7 @@
 #include "core/names.h"
 #include "core/text.h"
 #include "http/multipart.h"
+#include "service/template.h"
 
 #include <string.h>
 
@@ -207,6 +208,28 @@ bool intake_multipart(struct call *c, struct deploy_request *req, struct err *e)
 /* The function of a JSON body is one file; this is its name. */
 #define SINGLE_FILE "index.ts"
 
+/* A starter function in place of the body. */
+static bool take_template(struct call *c, const json_t *doc, struct deploy_request *req, const char **body,
+			  struct err *e)
+{
+	struct template template;
+	const char *id = NULL;
+
+	if (!json_get_string(doc, "template", JSON_OPTIONAL, &id, e))
+		return false;
+	if (id == NULL)
+		return true;
+	if (*body != NULL)
+		return err_set(e, ERR_INVALID, NULL, "Send a body or a template, not both");
+	if (!template_find(c->arena, id, &template, e))
+		return false;
+	*body = template.source;
+	req->source = "template";
+	if (req->verify_jwt == VERIFY_KEEP)
+		req->verify_jwt = verify_of(true, template.verify_jwt);
+	return true;
+}
+
 static bool single_json(struct call *c, struct deploy_request *req, const char **slug, struct err *e)
 {
 	const char *body = NULL;
@@ -227,6 +250,9 @@ static bool single_json(struct call *c, struct deploy_request *req, const char *
 	    !json_get_bool(doc, "verify_jwt", JSON_OPTIONAL, &present, &verify, e))
 		return false;
 	req->verify_jwt = verify_of(present, verify);
+	/* Only for a function to be: nobody means to replace one by a starter. */
+	if (req->expect == EXPECT_NEW && !take_template(c, doc, req, &body, e))
+		return false;
 	if (body == NULL)
 		return true;
 	req->entrypoint = SINGLE_FILE;

@@ -27,6 +27,7 @@ const struct route api_routes[] = {
 
 	{"GET", "/v1/session", SCOPE_NONE, 0, session_get},
 
+	{"GET", "/v1/templates", SCOPE_NONE, 0, templates_list},
 	{"GET", "/v1/projects", SCOPE_NONE, 0, projects_list},
 	{"GET", "/v1/projects/{ref}", SCOPE_NONE, 0, projects_get},
 	{"GET", "/v1/projects/{ref}/api-keys", SCOPE_NONE, 0, projects_api_keys},

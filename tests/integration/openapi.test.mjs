@@ -91,6 +91,20 @@ test('every operation succeeds as described', async () => {
   await ok(200, 'GET', service.functions('/hello/settings'));
   await ok(200, 'PATCH', `/v1/projects/${REF}/function-defaults`, { json: { imports: { npm: false } } });
   await ok(200, 'GET', `/v1/projects/${REF}/function-defaults`);
+  const templates = (await ok(200, 'GET', '/v1/templates')).json.data;
+  assert.equal(templates.length, 12);
+  for (const template of templates) {
+    const made = await ok(201, 'POST', service.functions(), { json: { slug: `from-${template.id}`, template: template.id } });
+    assert.equal(made.json.verify_jwt, template.verify_jwt);
+    assert.ok((await ok(200, 'GET', service.functions(`/from-${template.id}/body`))).text.includes(template.source));
+    assert.equal((await ok(200, 'GET', service.functions(`/from-${template.id}/versions/1`))).json.source, 'template');
+    await ok(200, 'DELETE', service.functions(`/from-${template.id}`));
+  }
+  assert.equal((await ok(201, 'POST', service.functions(), { json: { slug: 'open', template: 'hello', verify_jwt: false } })).json.verify_jwt, false);
+  assert.equal((await ok(422, 'POST', service.functions(), { json: { slug: 'none', template: 'absent' } })).json.code, 'template_not_found');
+  await ok(422, 'POST', service.functions(), { json: { slug: 'both', template: 'hello', body: 'x' } });
+  await ok(422, 'POST', service.functions(), { json: { slug: 'neither' } });
+  await ok(200, 'DELETE', service.functions('/open'));
   const events = fs.readFileSync(path.join(service.functionsDir, '.functions-admin/events-token'), 'utf8');
   const event = { at: Date.now(), slug: 'hello', version: 1 };
   await ok(201, 'POST', `/v1/projects/${REF}/events`, { headers: { authorization: `Bearer ${events}` }, json: { source: '00000000-0000-4000-8000-000000000000', batch: 1, dropped: 2, events: [{ ...event, kind: 'log', message: 'said' }, { ...event, kind: 'call', status: 200, ms: 5 }, { ...event, kind: 'boot', ms: 7 }] } });

@@ -13,7 +13,9 @@
 
 /* Any good credential will do here: what they answer is cut to what the caller may see. */
 static const char *const scopeless[] = {
-	"GET /v1/session", "GET /v1/projects", "GET /v1/projects/{ref}", "GET /v1/projects/{ref}/api-keys", NULL,
+	"GET /v1/session",        "GET /v1/projects",
+	"GET /v1/projects/{ref}", "GET /v1/projects/{ref}/api-keys",
+	"GET /v1/templates",      NULL,
 };
 
 /* No credential at all; nothing here knows a project. */
