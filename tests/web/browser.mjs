@@ -49,6 +49,8 @@ export async function open(browser, stack, { scheme = "dark", viewport = DESKTOP
     async view(where = "functions") {
       await page.goto(`${env.API_URL}/ui/#/project/${stack.ref}/${where}`);
       await page.locator("h1").first().waitFor();
+      assert.equal(await page.evaluate(() => location.hash), `#/project/${stack.ref}/${where}`, "nothing keeps the reader elsewhere");
+      await page.locator(".loading").waitFor({ state: "detached" });
     },
     async finish() {
       await context.close();

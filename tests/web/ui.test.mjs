@@ -245,7 +245,7 @@ test("settings: name and verify_jwt; delete asks for the name to be typed", asyn
   await ui.view("functions/gone/settings");
   await page.getByLabel("Name").fill("A better name");
   await page.getByLabel("Verify JWT").uncheck();
-  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByText("The settings are saved").waitFor();
   const { json } = await stack.api("GET", "functions/gone");
   assert.deepEqual([json.name, json.verify_jwt], ["A better name", false]);
@@ -278,6 +278,111 @@ test("access tokens: made with scopes, shown once, revoked", async () => {
   await dialog(page).getByRole("button", { name: "Revoke" }).click();
   await page.getByText("ci of the shop is revoked").waitFor();
   assert.equal((await stack.api("GET", "functions", { token })).status, 401);
+  await ui.finish();
+});
+
+test("secrets: a pasted .env, in force at the next call, never shown again; unset; an earlier revision again", async () => {
+  await deployed("reads", "Deno.serve(() => Response.json({ a: Deno.env.get('A') ?? null, b: Deno.env.get('B') ?? null, own: Deno.env.get('OWN') ?? null }));\n");
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("secrets");
+  const field = page.getByLabel("NAME=value, one a line");
+  await field.fill("no secret here");
+  await page.locator(".field-error", { hasText: "Line 1 is not NAME=value" }).waitFor();
+  await field.fill('# of the shop\nexport A="first\\nsecond"\nB=two words # with a comment\n');
+  await page.getByText("2 secrets: A, B").waitFor();
+  await page.getByRole("button", { name: "Set", exact: true }).click();
+  await page.getByText("2 secrets are set").waitFor();
+  assert.deepEqual((await stack.call("reads")).json, { a: "first\nsecond", b: "two words", own: null });
+  await page.getByRole("group", { name: "Secrets" }).getByText("B", { exact: true }).waitFor();
+  assert.equal((await page.content()).includes("two words"), false);
+  await page.getByRole("button", { name: "Unset B" }).click();
+  await dialog(page).getByRole("button", { name: "Unset" }).click();
+  await page.getByText("B is unset").waitFor();
+  assert.equal((await stack.call("reads")).json.b, null);
+  await page.getByRole("button", { name: "Return to revision 1" }).click();
+  await dialog(page).getByRole("button", { name: "Return" }).click();
+  await page.getByText("those of revision 1 again").waitFor();
+  assert.equal((await stack.call("reads")).json.b, "two words");
+  await shot(page, "secrets-dark");
+  await ui.view("functions/reads/secrets");
+  await page.getByLabel("NAME=value, one a line").fill("OWN=mine");
+  await page.getByRole("button", { name: "Set", exact: true }).click();
+  await page.getByText("1 secret is set").waitFor();
+  assert.equal((await stack.call("reads")).json.own, "mine");
+  await ui.finish();
+});
+
+test("limits and permissions: kept with a new version, and back to the default", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/reads/settings");
+  const memory = page.getByLabel("Memory (MB)");
+  await memory.fill("4");
+  assert.equal(await page.getByRole("button", { name: "Save limits" }).getAttribute("title"), "Memory: from 16 to 65536 MB");
+  await memory.fill("200");
+  await page.getByLabel("npm: packages").uncheck();
+  await page.getByLabel("SUPABASE_SERVICE_ROLE_KEY").uncheck();
+  await page.getByRole("button", { name: "Save limits" }).click();
+  await page.getByText("The settings are saved").waitFor();
+  const { json } = await stack.api("GET", "functions/reads/settings");
+  assert.deepEqual([json.limits, json.effective.imports.npm, json.platform.includes("SUPABASE_SERVICE_ROLE_KEY")], [{ memory_mb: 200 }, false, false]);
+  await until("the form shows what is saved", async () => (await page.getByRole("button", { name: "Save limits" }).getAttribute("title")) === "Nothing is changed");
+  await memory.fill("");
+  await page.getByRole("button", { name: "Save limits" }).click();
+  await until("the default is back", async () => (await stack.api("GET", "functions/reads/settings")).json.limits?.memory_mb === undefined);
+  await ui.finish();
+});
+
+test("logs: live, filtered, paused, saved; calls are counted by version", async () => {
+  await deployed("talks", "Deno.serve(async (request) => { const text = await request.text(); console.error(text); return new Response(text, { status: text === 'fail' ? 500 : 200 }); });\n");
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/talks/logs");
+  const log = page.getByRole("log");
+  await stack.call("talks", { method: "POST", body: "first words" });
+  await log.getByText("first words").waitFor({ timeout: 30_000 });
+  await page.getByRole("button", { name: "Pause" }).click();
+  await stack.call("talks", { method: "POST", body: HOSTILE });
+  await page.getByText(/paused, \d+ new/).waitFor({ timeout: 30_000 });
+  assert.equal(await log.getByText("{{7*7}}").count(), 0);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await log.getByText("{{7*7}}").first().waitFor();
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "logs-dark");
+  await page.getByLabel("Contains").fill("first words");
+  await until("only what contains it is left", async () => (await page.locator(".log-line").allInnerTexts()).every((line) => line.includes("first words")));
+  const saving = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download" }).click();
+  const lines = fs.readFileSync(await (await saving).path(), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual([...new Set(lines.map((line) => line.message.trim()))], ["first words"]);
+
+  await stack.call("talks", { method: "POST", body: "fail" });
+  await until("the calls are counted", async () => (await stack.api("GET", "functions/talks/stats")).json.versions?.[0]?.errors === 1, 30_000);
+  await ui.view("functions/talks");
+  const row = page.getByRole("group", { name: "Calls by version" }).locator("tbody tr");
+  await row.waitFor();
+  assert.deepEqual((await row.locator("td").allInnerTexts()).slice(0, 4), ["1", "3", "0", "1"]);
+  assert.match(await page.getByRole("figure").first().innerText(), /Calls and errors 3, 1 failed/);
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "charts-dark");
+  await ui.view();
+  await page.getByRole("row", { name: /talks/ }).getByText("1 failed").waitFor();
+  await ui.finish();
+});
+
+test("the audit log: filtered, exported", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("audit");
+  await page.getByLabel("What").fill("reads");
+  await page.getByRole("group", { name: "Audit log" }).getByText("reads").first().waitFor();
+  await until("only that function is left", async () => (await page.locator("tbody tr").allInnerTexts()).every((row) => row.includes("reads")));
+  const saving = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  const lines = fs.readFileSync(await (await saving).path(), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.ok(lines.length >= 3 && lines.every((entry) => entry.target.includes("reads")));
   await ui.finish();
 });
 
@@ -333,11 +438,11 @@ test("hostile text stays text, everywhere it is shown", async () => {
     assert.equal(await page.evaluate(() => window.hacked), undefined, where);
     assert.equal(await page.locator("main img:not(.cm-widgetBuffer), dialog img:not(.cm-widgetBuffer), main script, dialog script").count(), 0, where);
   };
-  const views = { functions: "functions-table", "functions/evil": "details", "functions/evil/versions": "timeline", "functions/evil/settings": "stack", releases: "timeline", tokens: "plain" };
+  const views = { functions: "functions-table", "functions/evil": "details", "functions/evil/versions": "timeline", "functions/evil/settings": "stack", releases: "timeline", tokens: "plain", audit: "plain" };
   for (const [where, part] of Object.entries(views)) {
     await ui.view(where);
     await page.locator(`.${part}`).first().waitFor();
-    if (where !== "functions/evil/settings") await page.getByText(HOSTILE.slice(0, 40)).and(page.locator(":visible")).first().waitFor();
+    if (where !== "functions/evil/settings" && where !== "audit") await page.getByText(HOSTILE.slice(0, 40)).and(page.locator(":visible")).first().waitFor();
     await harmless(where);
   }
   await ui.view("functions/evil/code");
@@ -363,14 +468,13 @@ test("hostile text stays text, everywhere it is shown", async () => {
 describe("every page, in both schemes and at a phone's width", () => {
   const pages = {
     functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
-    "functions/hello/settings": "settings", releases: "releases", tokens: "tokens",
+    "functions/hello/settings": "settings", releases: "releases", secrets: "secrets", tokens: "tokens", audit: "audit", "functions/hello/secrets": "function-secrets",
   };
   for (const [name, scheme, viewport] of [["dark", "dark", DESKTOP], ["light", "light", DESKTOP], ["phone", "light", PHONE]]) {
     test(name, async () => {
       const ui = await open(browser, stack, { scheme, viewport });
       for (const [where, file] of Object.entries(pages)) {
         await ui.view(where);
-        await ui.page.waitForLoadState("networkidle");
         assert.deepEqual(await axe(ui.page), [], `${where} (${name})`);
         const wide = await ui.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         assert.equal(wide, 0, `${where} (${name}) does not scroll sideways`);
@@ -416,6 +520,8 @@ test("two thousand functions: there within a second of the answer, and scrolling
     INSERT INTO functions_admin.edge_function_versions SELECT (jsonb_populate_record(v, jsonb_build_object('function_id', g.id))).*
     FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id AND v.version = f.active_version, functions_admin.edge_functions g
     WHERE f.slug = 'hello' AND g.slug LIKE 'many-%'`);
+  // Answers are kept as long as the project's revision stands.
+  await stack.sql("UPDATE functions_admin.projects SET revision = revision + 1 WHERE ref = $1", [stack.ref]);
   const ui = await open(browser, stack);
   const { page } = ui;
   const answered = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/functions")).then(() => Date.now());

@@ -48,12 +48,13 @@ const look = EditorView.theme({
   ".cm-lintRange-error, .cm-lintRange-error.cm-lintRange-active": { backgroundImage: "none", textDecoration: "underline wavy var(--bad)", textUnderlineOffset: "3px" },
   ".cm-lint-marker-error": { content: "''", width: "8px", height: "8px", margin: "6px 0 0 4px", borderRadius: "50%", backgroundColor: "var(--bad)" },
   ".cm-gutter-lint": { width: "16px" },
-  ".cm-changedLine, .cm-insertedLine, ins.cm-insertedLine": { backgroundColor: "var(--added) !important" },
-  ".cm-deletedChunk, .cm-merge-a .cm-changedLine": { backgroundColor: "var(--removed) !important" },
-  ".cm-changedText": { background: "var(--added-strong) !important" },
-  ".cm-merge-a .cm-changedText, .cm-deletedChunk .cm-changedText, .cm-deletedChunk .cm-deletedText": { background: "var(--removed-strong) !important" },
-  // On a coloured ground the colours of the syntax would be hard to read.
-  "& .cm-changedText, & .cm-changedText *, & .cm-insertedLine *, & .cm-deletedChunk *": { color: "var(--text) !important" },
+  "& .cm-changedLine": { backgroundColor: "var(--added) !important" },
+  "& .cm-deletedChunk, &.cm-merge-a .cm-changedLine": { backgroundColor: "var(--removed) !important" },
+  "& .cm-insertedLine, & .cm-deletedLine, & .cm-deletedLine del": { background: "none !important", textDecoration: "none" },
+  "& .cm-changedText": { background: "var(--added-strong) !important" },
+  "&.cm-merge-a .cm-changedText, & .cm-deletedChunk .cm-changedText, & .cm-deletedChunk .cm-deletedText": { background: "var(--removed-strong) !important" },
+  // On the stronger ground the colours of the syntax would be hard to read.
+  "& .cm-changedText, & .cm-changedText *, & .cm-deletedText *": { color: "var(--text) !important" },
   ".cm-collapsedLines": { backgroundColor: "var(--raised)", backgroundImage: "none", color: "var(--muted)" },
 });
 

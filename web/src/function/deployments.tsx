@@ -23,7 +23,7 @@ export function DeploymentHistory({ slug }: { slug: string }) {
       <ErrorBox error={list.error} />
       {list.items.length === 0 && !list.loading && <p className="muted">None yet.</p>}
       {list.items.length > 0 && (
-        <div className="scroll-x" tabIndex={0} role="region" aria-label="Deployments">
+        <div className="scroll-x" tabIndex={0} role="group" aria-label="Deployments">
           <table className="plain">
             <thead><tr><th scope="col">Version</th><th scope="col">Status</th><th scope="col">By</th><th scope="col">When</th><th scope="col">Boot</th><th scope="col">Took</th></tr></thead>
             <tbody>

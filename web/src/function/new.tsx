@@ -47,7 +47,7 @@ export function NewFunction() {
         </Field>
         <Check2 label="Verify JWT" hint="Only callers with a valid JWT of this project get through." checked={verify} onChange={(event) => setVerify(event.target.checked)} />
       </div>
-      <Workbench source={source} onChange={setSource} onDeploy={() => !wrong && setAsking(true)} refuse={refused ?? wrong} />
+      <Workbench source={source} untouched={source.files.length === 1 && source.files[0].text === SAMPLE} onChange={setSource} onDeploy={() => !wrong && setAsking(true)} refuse={refused ?? wrong} />
       {asking && (
         <DeployDialog
           request={{ ref, slug, name: slug, source, verifyJwt: verify }}

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { functionUrl, type Fn } from "../api";
+import { Charts } from "./stats";
 import { Card, Code, Time, cx } from "../ui";
 
 function snippets(fn: Fn): { id: string; label: string; text: string }[] {
@@ -29,6 +30,7 @@ export function OverviewTab({ fn }: { fn: Fn }) {
   const shown = all.find((snippet) => snippet.id === which)!;
   return (
     <div className="stack">
+      <Charts fn={fn} />
       <div className="two">
         <Card title="Details">
           <dl className="details">

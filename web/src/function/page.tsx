@@ -8,6 +8,8 @@ import { OverviewTab } from "./overview";
 import { TestTab } from "./test";
 import { SettingsTab } from "./settings";
 import { VersionsTab } from "./versions";
+import { LogsTab } from "./logs";
+import { FunctionSecrets } from "../pages/secrets";
 
 const CodeTab = lazy(() => import("./code").then((module) => ({ default: module.CodeTab })));
 
@@ -31,6 +33,8 @@ export function FunctionPage({ slug, tab }: { slug: string; tab: string }) {
     { id: "overview", label: "Overview" },
     { id: "code", label: "Code" },
     { id: "versions", label: "Versions", needs: `${FUNCTION}/versions` },
+    { id: "logs", label: "Logs", needs: `${FUNCTION}/logs` },
+    { id: "secrets", label: "Secrets", needs: `${FUNCTION}/secrets` },
     { id: "test", label: "Test" },
     { id: "settings", label: "Settings" },
   ].filter((entry) => !entry.needs || offers("GET", entry.needs));
@@ -68,6 +72,8 @@ export function FunctionPage({ slug, tab }: { slug: string; tab: string }) {
         {tab === "overview" && <OverviewTab fn={fn} />}
         {tab === "code" && <CodeTab current={data} />}
         {tab === "versions" && <VersionsTab fn={fn} />}
+        {tab === "logs" && offers("GET", `${FUNCTION}/logs`) && <LogsTab fn={fn} />}
+        {tab === "secrets" && offers("GET", `${FUNCTION}/secrets`) && <FunctionSecrets slug={fn.slug} />}
         {tab === "test" && <TestTab fn={fn} />}
         {tab === "settings" && <SettingsTab fn={fn} etag={data.etag} />}
         {!tabs.some((entry) => entry.id === tab) && <Empty title="This server does not offer that"><p>Choose one of the sections above.</p></Empty>}

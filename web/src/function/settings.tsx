@@ -3,10 +3,11 @@ import { json, type Fn } from "../api";
 import { refresh, useAction } from "../hooks";
 import { go } from "../router";
 import { FUNCTION, useSession } from "../session";
+import { Limits } from "./limits";
 import { Button, Card, Check2, Confirm, ErrorBox, Field, useToast } from "../ui";
 
 export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
-  const { ref, refusal } = useSession();
+  const { ref, refusal, offers } = useSession();
   const toast = useToast();
   const path = `v1/projects/${ref}/functions/${encodeURIComponent(fn.slug)}`;
   const cannotChange = refusal("PATCH", FUNCTION);
@@ -23,7 +24,11 @@ export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
   const remove = useAction(async () => {
     await json("DELETE", path);
     refresh(`functions/${ref}`);
-    toast(`${fn.slug} is deleted`);
+    const restore = async () => {
+      await json("POST", `${path}/restore`, { json: {} }).then(() => toast(`${fn.slug} is back`), (error: Error) => toast(error.message, "error"));
+      refresh(`functions/${ref}`);
+    };
+    toast(`${fn.slug} is deleted`, "good", offers("POST", `${FUNCTION}/restore`) ? { label: "Undo", run: () => void restore() } : undefined);
     go(`/project/${ref}/functions`);
   });
 
@@ -38,6 +43,7 @@ export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
           <Button kind="primary" type="submit" busy={save.busy} refuse={cannotChange ?? (unchanged ? "Nothing is changed" : undefined)} onClick={() => {}}>Save</Button>
         </form>
       </Card>
+      <Limits slug={fn.slug} />
       <Card title="Delete this function" className="danger-zone">
         <p>Its URL answers 404 at once. The versions stay in the database until retention removes them.</p>
         <Button kind="danger" refuse={refusal("DELETE", FUNCTION)} onClick={() => setDeleting(true)}>Delete {fn.slug}…</Button>

@@ -11,6 +11,8 @@ interface Props {
   source: Source;
   /** What the files were, to mark what was changed; nothing for a new function. */
   original?: Source;
+  /** Nothing would be lost by leaving: what stands here is the sample. */
+  untouched?: boolean;
   onChange: (source: Source) => void;
   onDeploy: () => void;
   refuse?: string;
@@ -30,7 +32,7 @@ export function changedPaths(source: Source, original: Source | undefined): Set<
 }
 
 /** The files of a function and the editor for them. */
-export function Workbench({ source, original, onChange, onDeploy, refuse, children }: Props) {
+export function Workbench({ source, original, untouched, onChange, onDeploy, refuse, children }: Props) {
   const [open, setOpen] = useState(source.entrypoint || source.files[0]?.path);
   const [dialog, setDialog] = useState<"add" | "rename" | "delete">();
   const [goto, setGoto] = useState<{ line: number; turn: number }>();
@@ -41,7 +43,7 @@ export function Workbench({ source, original, onChange, onDeploy, refuse, childr
   const problems = useMemo(() => allProblems(source), [source]);
   const paths = source.files.map((file) => file.path);
   const file = source.files.find((file) => file.path === open) ?? source.files[0];
-  const dirty = changed.size > 0;
+  const dirty = changed.size > 0 && !untouched;
 
   useEffect(() => {
     if (!dirty) return;
@@ -114,7 +116,7 @@ export function Workbench({ source, original, onChange, onDeploy, refuse, childr
         <div className="editor-head">
           <span className="mono open-path">{file?.path}</span>
           <div className="actions">
-            {changed.size > 0 && <Badge tone="warn">{plural(changed.size, "unsaved file")}</Badge>}
+            {dirty && <Badge tone="warn">{plural(changed.size, "unsaved file")}</Badge>}
             <IconButton label={`Rename ${file?.path}`} onClick={() => setDialog("rename")}><Pencil size={14} aria-hidden /></IconButton>
             <IconButton label={`Delete ${file?.path}`} disabled={file?.path === source.entrypoint} onClick={() => setDialog("delete")}><Trash2 size={14} aria-hidden /></IconButton>
             <Button kind="primary" refuse={refuse} title="Ctrl+S" onClick={onDeploy}>Deploy…</Button>

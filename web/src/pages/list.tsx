@@ -5,7 +5,8 @@ import { plural } from "../format";
 import { useLoad, useTitle } from "../hooks";
 import { go, link } from "../router";
 import { FUNCTIONS, useSession } from "../session";
-import { Badge, Button, Code, CopyButton, ErrorBox, Loading, Time } from "../ui";
+import { Calls, useCallsOffered } from "../function/stats";
+import { Badge, Button, Code, CopyButton, ErrorBox, Loading, Time, cx } from "../ui";
 
 type SortKey = "name" | "status" | "version" | "verify_jwt" | "updated_at";
 const columns: { key: SortKey; label: string }[] = [
@@ -94,6 +95,7 @@ const phone = matchMedia("(max-width: 640px)");
 /** Only the rows near the window exist, however many there are. */
 function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: SortKey; down: boolean }; onSort: (key: SortKey) => void }) {
   const { ref } = useSession();
+  const calls = useCallsOffered();
   const body = useRef<HTMLDivElement>(null);
   const [height, setHeight] = useState(phone.matches ? 76 : 56);
   const [range, setRange] = useState({ from: 0, to: 40 });
@@ -118,7 +120,7 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
 
   const visible = functions.slice(range.from, range.to);
   return (
-    <div className="table functions-table" role="table" aria-label="Functions" aria-rowcount={functions.length + 1}>
+    <div className={cx("table functions-table", calls && "has-calls")} role="table" aria-label="Functions" aria-rowcount={functions.length + 1}>
       <div role="rowgroup" className="table-head">
         <div role="row" aria-rowindex={1} className="row">
           {columns.map((column) => {
@@ -132,6 +134,7 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
               </div>
             );
           })}
+          {calls && <div role="columnheader" className="c-calls">Calls, 24 hours</div>}
           <div role="columnheader" className="c-url">URL</div>
         </div>
       </div>
@@ -146,6 +149,7 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
             <div role="cell" className="c-version"><span className="phone-only">version </span>{fn.version}</div>
             <div role="cell" className="c-verify_jwt">{fn.verify_jwt ? "on" : <Badge tone="warn">off</Badge>}</div>
             <div role="cell" className="c-updated_at"><Time at={fn.updated_at} /></div>
+            {calls && <div role="cell" className="c-calls"><Calls fn={fn} /></div>}
             <div role="cell" className="c-url"><CopyButton text={functionUrl(fn.slug)} label={`Copy the URL of ${fn.slug}`} quiet /></div>
           </div>
         ))}

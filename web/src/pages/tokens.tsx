@@ -51,7 +51,7 @@ export function Tokens() {
       {!data && !error && <Loading what="the tokens" />}
       {data?.data.length === 0 && <Empty title="There are no access tokens yet"><p>Make one for each machine or person that deploys, with no more scopes than it needs.</p></Empty>}
       {data && data.data.length > 0 && (
-        <div className="scroll-x" tabIndex={0} role="region" aria-label="Access tokens">
+        <div className="scroll-x" tabIndex={0} role="group" aria-label="Access tokens">
           <table className="plain">
             <thead><tr><th scope="col">Name</th><th scope="col">Scopes</th><th scope="col">Bound to</th><th scope="col">Last used</th><th scope="col">Expires</th><th scope="col"><span className="visually-hidden">Actions</span></th></tr></thead>
             <tbody>
