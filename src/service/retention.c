@@ -49,13 +49,15 @@ static bool remove_versions(struct run *run, struct pg_conn *c, struct arena *a,
 	struct old_version *old;
 	size_t count = 0;
 
-	if (!retention_old_versions(c, a, run->project_ref, run->policy.versions, run->policy.days, &old, &count, e))
+	if (!pg_begin(c, e) || (!run->dry && !retention_lock(c, a, run->project_ref, e)) ||
+	    !retention_old_versions(c, a, run->project_ref, run->policy.versions, run->policy.days, &old, &count, e) ||
+	    (!run->dry && count > 0 && !retention_delete_versions(c, a, old, count, e)) || !pg_commit(c, e))
 		return false;
 	for (size_t i = 0; run->shown != NULL && i < count; i++)
 		run->shown(run->ctx, old[i].slug, old[i].version, old[i].size);
 	run->report->versions += (int64_t)count;
 	*more = count > 0 && !run->dry;
-	return run->dry || count == 0 || retention_delete_versions(c, a, old, count, e);
+	return true;
 }
 
 static bool remove_blobs(struct run *run, struct pg_conn *c, struct arena *a, bool *more, struct err *e)

@@ -45,8 +45,11 @@ static const struct pg_stmt select_before = {
 	"activate_before",
 	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4, (extract(epoch FROM f.updated_at) * 1000)::int8,"
 	" (SELECT jsonb_agg(jsonb_build_object('version', t.version, 'percent', t.percent))::text"
-	"  FROM functions_admin.function_traffic t WHERE t.function_id = f.id)"
-	" FROM unnest($1::text[]) WITH ORDINALITY u (id, n) JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
+	"  FROM functions_admin.function_traffic t WHERE t.function_id = f.id),"
+	" u.version = 0 OR EXISTS (SELECT FROM functions_admin.edge_function_versions v"
+	"  WHERE v.function_id = f.id AND v.version = u.version)"
+	" FROM unnest($1::text[], $4::int8[]) WITH ORDINALITY u (id, version, n)"
+	" JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
 	" WHERE f.project_ref = $2 AND (f.deleted_at IS NULL OR $3::bool) ORDER BY u.n",
 };
 /* A split ends with every activation that does not make one of its own. */
@@ -193,6 +196,12 @@ static bool make_columns(struct arena *a, const struct activation *items, size_t
 	return true;
 }
 
+static bool version_gone(const struct activation *item, struct err *e)
+{
+	return err_set(e, ERR_NOT_FOUND, "version_not_found",
+		       "Function %s no longer has every version that was asked for", item->slug);
+}
+
 /* Reads what is replaced, and holds the caller to what it has seen. */
 static bool read_before(struct pg_conn *c, struct arena *a, struct activation_set *set, struct columns *col,
 			struct err *e)
@@ -203,6 +212,7 @@ static bool read_before(struct pg_conn *c, struct arena *a, struct activation_se
 	pg_text_array(&p, col->ids, set->count);
 	pg_text(&p, set->project_ref);
 	pg_bool(&p, set->restore);
+	pg_int_array(&p, col->after, set->count);
 	if (!pg_query(c, a, &select_before, &p, &r, e))
 		return false;
 	if ((size_t)pg_rows(r) != set->count)
@@ -214,6 +224,9 @@ static bool read_before(struct pg_conn *c, struct arena *a, struct activation_se
 		col->before[i] = item->version_before;
 		item->traffic_before = pg_get_text(r, (int)i, 3);
 		col->traffic_before[i] = or_empty(item->traffic_before);
+		/* Retention has removed it since the caller chose it. */
+		if (!pg_get_bool(r, (int)i, 4))
+			return version_gone(item, e);
 		if (item->expected.set && (item->expected.active_version != item->version_before ||
 					   item->expected.updated_at != pg_get_int(r, (int)i, 2)))
 			return err_set(e, ERR_PRECONDITION, NULL, "The function %s was changed since you read it",
@@ -245,7 +258,9 @@ static bool write_functions(struct pg_conn *c, struct arena *a, const struct act
 		return true;
 	pg_text_array(&traffic, col->ids, set->count);
 	pg_text_array(&traffic, col->traffic_after, set->count);
-	return pg_query(c, a, &insert_traffic, &traffic, NULL, e);
+	if (pg_query(c, a, &insert_traffic, &traffic, NULL, e))
+		return true;
+	return pg_is_foreign_key_violation(c) ? version_gone(&set->items[0], e) : false;
 }
 
 static bool write_release(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct columns *col,

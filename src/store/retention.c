@@ -13,7 +13,16 @@ static const struct pg_stmt select_old = {
 	"  ORDER BY i.release_id DESC LIMIT 1)"
 	" AND NOT EXISTS (SELECT FROM functions_admin.function_traffic t WHERE t.function_id = f.id AND t.version = "
 	"v.version)"
+	/* What is being deployed, and what waits for its PUT. */
+	" AND NOT EXISTS (SELECT FROM functions_admin.edge_function_deployments d WHERE d.function_id = f.id"
+	"  AND d.version = v.version AND (d.status IN ('pending', 'staged', 'booted')"
+	"   OR (d.status = 'bundled' AND d.created_at > now() - interval '1 hour')))"
 	" LIMIT 500",
+};
+/* As an activation does: none of the versions that are about to go becomes active meanwhile. */
+static const struct pg_stmt lock_project = {
+	"retention_lock",
+	"SELECT true FROM functions_admin.projects WHERE ref = $1 FOR UPDATE",
 };
 /* Their deployments go with them; a deployment of a version that is gone tells nothing that can be looked up. */
 static const struct pg_stmt delete_versions = {
@@ -47,6 +56,14 @@ static const struct pg_stmt delete_blobs = {
 	"WITH gone AS (DELETE FROM functions_admin.blobs WHERE sha256 IN (SELECT b.sha256" ORPHANS
 	" LIMIT 200 FOR UPDATE SKIP LOCKED) RETURNING size) SELECT count(*), coalesce(sum(size), 0)::int8 FROM gone",
 };
+
+bool retention_lock(struct pg_conn *c, struct arena *a, const char *project_ref, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, project_ref);
+	return pg_query(c, a, &lock_project, &p, NULL, e);
+}
 
 bool retention_old_versions(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t keep, int64_t days,
 			    struct old_version **out, size_t *count, struct err *e)

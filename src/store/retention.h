@@ -11,9 +11,13 @@ struct old_version {
 	int64_t size;
 };
 
+/* Within a transaction: nothing of the project is activated until its end. */
+MUST_CHECK bool retention_lock(struct pg_conn *c, struct arena *a, const char *project_ref, struct err *e);
+
 /*
  * Versions beyond the newest `keep` of their function and older than `days`; never the active one, one with a share of
- * the calls, or the one before the active one. At most 500.
+ * the calls, the one before the active one, one that is being deployed, or one that was uploaded with bundleOnly within
+ * the last hour. At most 500.
  */
 MUST_CHECK bool retention_old_versions(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t keep,
 				       int64_t days, struct old_version **out, size_t *count, struct err *e);
