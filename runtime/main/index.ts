@@ -1,6 +1,7 @@
 // The main service of functions-admin for supabase/edge-runtime: decides, for each call, which version of
 // which function answers it, and who may call. docs/runtime.md explains it.
 import { Verifier } from "./auth.ts";
+import { Counts } from "./counts.ts";
 import { platformValues } from "./env.ts";
 import { Internal } from "./internal.ts";
 import { isFunctionName, State, type Version } from "./manifest.ts";
@@ -29,7 +30,8 @@ const state = new State(functionsFolder(), env.FUNCTIONS_ADMIN_SECRETS_DIR || un
 const verifier = new Verifier(env);
 const workers = new Workers(state, platformValues(env));
 const calls = batchesFor(env, functionsFolder());
-const internal = new Internal(state, workers, env.FUNCTIONS_ADMIN_RUNTIME_TOKEN);
+const counts = new Counts();
+const internal = new Internal(state, workers, counts, env.FUNCTIONS_ADMIN_RUNTIME_TOKEN);
 
 function toFunction(request: Request): Request {
   const isPrivate = [...request.headers.keys()].some((name) => PRIVATE_HEADER.test(name));
@@ -84,6 +86,7 @@ async function route(request: Request): Promise<Response> {
   }
   // The path is left out: its query may hold what no log should.
   const { status } = response;
+  counts.add(slug, version.version, status);
   calls.add({
     at, slug, version: version.version, kind: "call", level: status >= 500 ? "error" : "info",
     message: `${request.method} ${status}`, status, ms: Math.round(performance.now() - started),

@@ -1,4 +1,5 @@
 // The endpoints below /_internal: for functions-admin and for health checks, not for callers.
+import type { Counts } from "./counts.ts";
 import { checkVersion, isFunctionName, type State, type Version } from "./manifest.ts";
 import { sameText } from "./auth.ts";
 import { json } from "./reply.ts";
@@ -11,7 +12,12 @@ const BOOT_TIMEOUT_MS = 20_000;
 declare const EdgeRuntime: any;
 
 export class Internal {
-  constructor(readonly state: State, readonly workers: Workers, readonly tokenFromEnv: string | undefined) {}
+  constructor(
+    readonly state: State,
+    readonly workers: Workers,
+    readonly counts: Counts,
+    readonly tokenFromEnv: string | undefined,
+  ) {}
 
   async handle(request: Request, path: string): Promise<Response> {
     // Says nothing but that the main service runs, and container health checks know no token.
@@ -26,6 +32,8 @@ export class Internal {
         const { project, generation } = this.state.manifest();
         return json(200, { project, generation, secrets_revision: this.state.secrets().revision });
       }
+      case "GET /_internal/counts":
+        return json(200, { counts: this.counts.all() });
       case "POST /_internal/boot":
         return await this.#boot(request);
       default:

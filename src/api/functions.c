@@ -100,7 +100,8 @@ static bool run(struct call *c, struct deploy_request *req, int status, struct e
 
 	req->project_ref = c->project.ref;
 	req->slug = c->slug;
-	return intake_message(c, &req->message, e) && deploy_run(c->service, c->arena, &c->actor, req, &result, e) &&
+	return intake_message(c, &req->message, e) && etag_expectation(c, &req->expected, e) &&
+	       deploy_run(c->service, c->arena, &c->actor, req, &result, e) &&
 	       answer_deploy(c, status, &result, req->bundle_only, e);
 }
 

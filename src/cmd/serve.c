@@ -13,6 +13,7 @@
 #include "service/function.h"
 #include "service/retention.h"
 #include "service/service.h"
+#include "service/watch.h"
 #include "store/migrate.h"
 
 #include <errno.h>
@@ -175,6 +176,9 @@ static void sweep(struct running *r)
 		if (!ok)
 			log_warn("project %s: the functions folder could not be compared with the database: %s",
 				 s->cfg->project_ref, e.message);
+		if (!watch_sweep(s, &e))
+			log_warn("project %s: how new versions do could not be looked at: %s", s->cfg->project_ref,
+				 e.message);
 		if (r->sweeps % PRUNE_SWEEPS == 0)
 			prune(s);
 	}

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_ANSWER ((size_t)64 * 1024)
+#define MAX_ANSWER ((size_t)1024 * 1024)
 #define MAX_IDLE 8
 /* A header line with a key in it. */
 #define JWT_LINE 8300
@@ -328,4 +328,16 @@ bool probe_wait_generation(struct probe *p, const char *project_ref, int64_t gen
 bool probe_wait_secrets(struct probe *p, const char *project_ref, int64_t revision, struct err *e)
 {
 	return wait_for(p, project_ref, 0, revision, "still uses earlier secrets", e);
+}
+
+json_t *probe_counts(struct probe *p, struct err *e)
+{
+	json_t *answer = ask(p, "/_internal/counts", NULL, p->timeout_ms, e);
+	json_t *counts = json_object_get(answer, "counts");
+
+	if (answer != NULL && !json_is_array(counts))
+		(void)unreachable(e, "does not run this project's main service");
+	counts = json_is_array(counts) ? json_incref(counts) : NULL;
+	json_decref(answer);
+	return counts;
 }

@@ -2,7 +2,7 @@
  * probe - asks the edge runtime's main service: does this version boot, which generation do you serve
  * (docs/runtime.md).
  *
- * Thread-safe; keeps connections to the runtime open. Limits: an answer of 64 KiB; the deadline of the options
+ * Thread-safe; keeps connections to the runtime open. Limits: an answer of 1 MiB; the deadline of the options
  * boot_timeout and request_timeout.
  */
 #ifndef FA_SERVICE_PROBE_H
@@ -42,5 +42,9 @@ MUST_CHECK bool probe_wait_secrets(struct probe *p, const char *project_ref, int
 
 /* One question, for doctor and readiness. */
 MUST_CHECK bool probe_generation(struct probe *p, char project[21], int64_t *generation, struct err *e);
+
+/* [{"slug", "version", "calls", "errors"}] since the runtime's start, by version; the caller drops the reference. NULL
+ * with the error set. */
+json_t *probe_counts(struct probe *p, struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "service/retention.h"
 #include "service/smoke.h"
+#include "service/watch.h"
 #include "store/audit.h"
 #include "store/project.h"
 
@@ -236,6 +237,7 @@ static const struct {
 	const char *name;
 	bool (*check)(const json_t *setting, struct err *e);
 } known_settings[] = {
+	{"auto_rollback", watch_check},
 	{"retention", retention_check},
 	{"smoke_test", smoke_check},
 };

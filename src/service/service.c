@@ -9,6 +9,7 @@
 #include "service/probe.h"
 #include "service/project.h"
 #include "service/secret.h"
+#include "service/watch.h"
 #include "store/audit.h"
 #include "store/project.h"
 
@@ -255,6 +256,7 @@ void service_close(struct service *s)
 	service_close(atomic_load(&s->further));
 	service_close(s->nowhere);
 	holds_free(s->holds);
+	watch_free(s->watch);
 	applied_free(s->applied);
 	secret_file_free(s->secret_file);
 	keyring_free(s->keyring);

@@ -17,6 +17,7 @@
 
 struct applied;
 struct holds;
+struct watch;
 struct keyring;
 struct current;
 struct probe;
@@ -34,6 +35,7 @@ struct service {
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
 	_Atomic int64_t shown;           /* the generation of `applied`, for who only wants to know */
 	pthread_mutex_t keyring_lock;
+	struct watch *watch;  /* how new versions do; the sweep's own */
 	struct service *base; /* NULL: this is the one of the configured project, which owns the pool */
 	struct service
 		*_Atomic further; /* the next of the other projects that this process deploys to; only ever grows */
