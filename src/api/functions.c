@@ -10,6 +10,7 @@
 #include "service/change.h"
 #include "service/deploy.h"
 #include "service/function.h"
+#include "service/history.h"
 
 #include <string.h>
 
@@ -94,15 +95,42 @@ static bool answer_deploy(struct call *c, int status, const struct deploy_result
 	return response_json(c->resp, status, view_function(c->arena, &result->function), e);
 }
 
+/* RFC 7240: the deploy goes on, and its deployment tells how it ends. */
+static bool answer_accepted(struct call *c, const struct deploy_result *result, struct err *e)
+{
+	const char *where =
+		arena_printf(c->arena, "/v1/projects/%s/deployments/%s", c->project.ref, result->deployment_id);
+	struct deployment d;
+
+	if (where == NULL)
+		return err_no_memory(e);
+	if (!history_deployment(c->service, c->arena, c->project.ref, result->deployment_id, &d, e))
+		return false;
+	response_header(c->resp, "Preference-Applied", "respond-async");
+	/* Behind the gateway's prefix, wherever that is. */
+	response_header(c->resp, "Location", arena_printf(c->arena, "%s%s", c->api->cfg->base_path, where));
+	return response_json(c->resp, 202, view_deployment(c->arena, &d), e);
+}
+
+static bool prefers_async(const struct call *c)
+{
+	const char *prefer = request_header(c->req, "Prefer");
+
+	return prefer != NULL && strcasestr(prefer, "respond-async") != NULL;
+}
+
 static bool run(struct call *c, struct deploy_request *req, int status, struct err *e)
 {
 	struct deploy_result result;
 
 	req->project_ref = c->project.ref;
 	req->slug = c->slug;
-	return intake_message(c, &req->message, e) && etag_expectation(c, &req->expected, e) &&
-	       deploy_run(c->service, c->arena, &c->actor, req, &result, e) &&
-	       answer_deploy(c, status, &result, req->bundle_only, e);
+	req->respond_async = !req->bundle_only && prefers_async(c);
+	if (!intake_message(c, &req->message, e) || !etag_expectation(c, &req->expected, e) ||
+	    !deploy_run(c->service, c->arena, &c->actor, req, &result, e))
+		return false;
+	return result.accepted ? answer_accepted(c, &result, e)
+			       : answer_deploy(c, status, &result, req->bundle_only, e);
 }
 
 bool functions_deploy(struct call *c, struct err *e)

@@ -3,12 +3,13 @@
 #include "auth/ratelimit.h"
 #include "cmd/cmd.h"
 #include "core/log.h"
-#include "core/sandbox.h"
 #include "core/metrics.h"
+#include "core/sandbox.h"
 #include "core/text.h"
 #include "http/fcgi.h"
 #include "service/apply.h"
 #include "service/audit.h"
+#include "service/background.h"
 #include "service/event.h"
 #include "service/function.h"
 #include "service/retention.h"
@@ -215,6 +216,7 @@ static void stop(struct running *r)
 		fcgi_stop(r->fcgi);
 		audit_flush(r->service);
 	}
+	background_wait();
 	fcgi_free(r->fcgi);
 	if (r->fcgi != NULL && r->cfg->pid_file != NULL && r->cfg->pid_file[0] != '\0')
 		(void)unlink(r->cfg->pid_file);

@@ -176,7 +176,7 @@ static bool store_version(struct service *s, struct arena *a, const struct actor
 		return false;
 	/* The activation's commit, which waits for the disk, covers this one; a bundle is answered for right after it.
 	 */
-	if (req->bundle_only ? !pg_begin(c, e) : !pg_begin_lazy(c, e))
+	if (req->bundle_only || req->respond_async ? !pg_begin(c, e) : !pg_begin_lazy(c, e))
 		goto out;
 	if (!blob_store(c, a, files, upload_read, req->upload, e) ||
 	    !function_next_version(c, a, req->project_ref, req->slug, name, new_id, &out->function, e))
@@ -249,6 +249,10 @@ static bool bring_out(struct service *s, struct arena *a, const struct actor *wh
 		/* Of several that create one function at once, all found none: the first to become active wins. */
 		if (req->expect == EXPECT_NEW)
 			item->expected = (struct expectation){.set = true, .updated_at = item->function.updated_at};
+		if (req->respond_async && rollout_start(s, who, rollout)) {
+			out->accepted = true;
+			return true;
+		}
 		if (!rollout_run(s, a, who, rollout, e))
 			return req->expect == EXPECT_NEW && e->kind == ERR_PRECONDITION ? duplicate_slug(e) : false;
 		out->function.active_version = v->number;

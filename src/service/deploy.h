@@ -26,8 +26,10 @@ struct deploy_request {
 	const char *message;           /* NULL for none */
 	const char *ezbr_sha256;       /* what the client says the bundle's digest is; NULL where it says nothing */
 	enum deploy_expect expect;
-	bool bundle_only;            /* store, and leave the activation to change_activate() */
-	const char *source;          /* deploy (also where it is NULL), import, template */
+	bool bundle_only;   /* store, and leave the activation to change_activate() */
+	bool respond_async; /* answer once it is stored and staged, where that can be done; see deploy_result.accepted
+			     */
+	const char *source; /* deploy (also where it is NULL), import, template */
 	struct expectation expected; /* of the function as it is now: ERR_PRECONDITION where it is not so */
 	struct upload *upload;
 };
@@ -38,6 +40,7 @@ struct deploy_result {
 	bool created;
 	bool unchanged; /* the active version is this very upload: nothing was made */
 	bool verified;  /* the runtime has confirmed it */
+	bool accepted;  /* it goes on behind the answer; the deployment's row will tell how it ended */
 };
 
 MUST_CHECK bool deploy_run(struct service *s, struct arena *a, const struct actor *who,

@@ -4,6 +4,7 @@
 #include "core/metrics.h"
 #include "fs/manifest.h"
 #include "service/apply.h"
+#include "service/background.h"
 #include "service/hold.h"
 #include "service/probe.h"
 #include "service/settings.h"
@@ -298,4 +299,102 @@ bool rollout_run(struct service *s, struct arena *a, const struct actor *who, st
 	while (held > 0)
 		hold_drop(s, r->items[--held].function.slug, true);
 	return ok;
+}
+
+/* Later */
+
+struct later {
+	struct arena *arena;
+	struct service *service;
+	struct actor who;
+	struct rollout rollout;
+};
+
+/* NULL stays NULL; *ok turns false when memory is out. */
+static const char *kept(struct arena *a, const char *text, bool *ok)
+{
+	const char *copy = text != NULL ? arena_strdup(a, text) : NULL;
+
+	if (text != NULL && copy == NULL)
+		*ok = false;
+	return copy;
+}
+
+static void keep_version(struct arena *a, struct version *v, bool *ok)
+{
+	const char **patterns;
+	size_t count = 0;
+
+	v->name = kept(a, v->name, ok);
+	v->entrypoint = kept(a, v->entrypoint, ok);
+	v->import_map = kept(a, v->import_map, ok);
+	v->settings = kept(a, v->settings, ok);
+	v->ezbr_sha256 = kept(a, v->ezbr_sha256, ok);
+	v->message = kept(a, v->message, ok);
+	v->source = kept(a, v->source, ok);
+	v->source_project = kept(a, v->source_project, ok);
+	v->created_by = kept(a, v->created_by, ok);
+	while (v->static_patterns != NULL && v->static_patterns[count] != NULL)
+		count++;
+	patterns = arena_array(a, count + 1, sizeof *patterns);
+	for (size_t i = 0; patterns != NULL && i < count; i++)
+		patterns[i] = kept(a, v->static_patterns[i], ok);
+	v->static_patterns = patterns;
+	*ok = *ok && patterns != NULL;
+}
+
+static void keep_item(struct arena *a, struct rollout_item *item, bool *ok)
+{
+	struct function *f = &item->function;
+
+	item->name = kept(a, item->name, ok);
+	item->sticky = kept(a, item->sticky, ok);
+	f->id = kept(a, f->id, ok);
+	f->project_ref = kept(a, f->project_ref, ok);
+	f->slug = kept(a, f->slug, ok);
+	f->name = kept(a, f->name, ok);
+	f->status = kept(a, f->status, ok);
+	f->sticky = kept(a, f->sticky, ok);
+	keep_version(a, &f->version, ok);
+}
+
+static void run_later(void *ctx)
+{
+	struct later *l = ctx;
+	struct err e = ERR_INIT;
+
+	log_context(l->who.request_id, l->who.name);
+	if (!rollout_run(l->service, l->arena, &l->who, &l->rollout, &e))
+		log_warn("a deploy that was answered before its end has failed: %s", e.message);
+	log_context(NULL, NULL);
+	arena_free(l->arena);
+}
+
+bool rollout_start(struct service *s, const struct actor *who, const struct rollout *r)
+{
+	struct arena *a = arena_new(0);
+	struct later *l = a != NULL ? arena_alloc(a, sizeof *l) : NULL;
+	bool ok = l != NULL;
+
+	if (ok) {
+		*l = (struct later){.arena = a, .service = s, .who = *who, .rollout = *r};
+		l->who.name = kept(a, who->name, &ok);
+		l->who.token_id = kept(a, who->token_id, &ok);
+		l->who.address = kept(a, who->address, &ok);
+		l->who.request_id = kept(a, who->request_id, &ok);
+		l->rollout.project_ref = kept(a, r->project_ref, &ok);
+		l->rollout.source = kept(a, r->source, &ok);
+		l->rollout.action = kept(a, r->action, &ok);
+		l->rollout.message = kept(a, r->message, &ok);
+		l->rollout.items = arena_array(a, r->count, sizeof *l->rollout.items);
+		ok = ok && l->rollout.items != NULL;
+	}
+	for (size_t i = 0; ok && i < r->count; i++) {
+		l->rollout.items[i] = r->items[i];
+		keep_item(a, &l->rollout.items[i], &ok);
+	}
+	if (ok && background_start(run_later, l))
+		return true;
+	arena_free(a);
+	return false;
 }

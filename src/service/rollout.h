@@ -39,6 +39,12 @@ struct rollout {
 MUST_CHECK bool rollout_run(struct service *s, struct arena *a, const struct actor *who, struct rollout *r,
 			    struct err *e);
 
+/*
+ * Goes on with the rollout after the caller was answered; its deployments' rows tell how it ends. False where that
+ * cannot be done now (service/background.h): nothing was begun.
+ */
+bool rollout_start(struct service *s, const struct actor *who, const struct rollout *r);
+
 /* [{"version", "percent"}] of a split; NULL for none. */
 const char *rollout_shares_json(struct arena *a, const struct shares *shares);
 

@@ -47,7 +47,7 @@ static struct config *config_of(const struct service *base, const struct project
 	cfg->runtime_url = strdup(project->runtime_url != NULL ? project->runtime_url : "");
 	cfg->runtime_token = NULL;
 	cfg->jwt_previous_secrets = NULL;
-	cfg->jwt_secret = cfg->jwks = cfg->anon_key = cfg->service_role_key = NULL;
+	cfg->jwt_secret = cfg->jwt_previous_secrets = cfg->jwks = cfg->anon_key = cfg->service_role_key = NULL;
 	cfg->publishable_key = cfg->secret_key = NULL;
 	return cfg;
 }

@@ -200,6 +200,25 @@ describe("at the same time", () => {
   });
 });
 
+describe("Prefer: respond-async", () => {
+  test("202 with the deployment to poll, which ends verified, or failed with the reason", async () => {
+    const accepted = await ok(202, stack.deploy("later", answering("later"), { verify_jwt: false, headers: { prefer: "respond-async" } }));
+    assert.equal(accepted.headers["preference-applied"], "respond-async");
+    assert.ok(accepted.headers.location.endsWith(`/v1/projects/${stack.ref}/deployments/${accepted.json.id}`));
+    const ended = (id) => until("the deployment ends", async () => {
+      const { json } = await stack.api("GET", `deployments/${id}`);
+      return ["verified", "failed"].includes(json.status) && json;
+    });
+    assert.equal((await ended(accepted.json.id)).status, "verified");
+    await answers("later", "later");
+    const refused = await ok(202, stack.deploy("later", 'throw new Error("no");', { verify_jwt: false, headers: { prefer: "respond-async" } }));
+    assert.equal((await ended(refused.json.id)).error.code, "boot_failed");
+    await answers("later", "later");
+    // What is wrong with the upload itself is said at once.
+    await ok(422, stack.deploy("later", answering("x"), { entrypoint_path: "none.ts", headers: { prefer: "respond-async" } }));
+  });
+});
+
 describe("the smoke test", () => {
   test("a version that fails it is rolled back, and the caller is told", async () => {
     await deploy("smoky", "good");
