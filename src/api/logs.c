@@ -27,7 +27,7 @@ bool events_take(struct call *c, struct err *e)
 		return false;
 	if (!json_is_object(doc))
 		return err_set(e, ERR_INVALID, NULL, "The body must be a JSON object");
-	return event_take(c->api->service, c->arena, c->project.ref, doc, &stored, e) &&
+	return event_take(c->service, c->arena, c->project.ref, doc, &stored, e) &&
 	       response_json(c->resp, 201, json_pack("{s:I}", "stored", (json_int_t)stored), e);
 }
 
@@ -110,7 +110,7 @@ static bool send_list(struct call *c, struct event_filter *f, struct err *e)
 				       "The query parameter cursor is none that this service gave out");
 	}
 	f->limit = page.limit + 1;
-	if (!event_find(c->api->service, c->arena, c->project.ref, f, &events, &count, e))
+	if (!event_find(c->service, c->arena, c->project.ref, f, &events, &count, e))
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < count && i < (size_t)page.limit; i++) {
@@ -160,7 +160,7 @@ static bool send_stream(struct call *c, struct event_filter *f, struct err *e)
 		return err_set(e, ERR_MALFORMED, NULL, "Last-Event-ID is none that this service gave out");
 	/* The query looks at the id where there is a cursor at all. */
 	f->at = f->forward && f->id > 0 ? 1 : 0;
-	if (!event_find(c->api->service, c->arena, c->project.ref, f, &events, &count, e))
+	if (!event_find(c->service, c->arena, c->project.ref, f, &events, &count, e))
 		return false;
 	buf_puts(&c->resp->body, "retry: " RETRY "\n");
 	if (count == 0)
@@ -179,7 +179,7 @@ bool logs_get(struct call *c, struct err *e)
 	struct event_filter filter = {.slug = c->slug};
 	struct function f;
 
-	if (!function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) || !read_filter(c, &filter, e))
+	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) || !read_filter(c, &filter, e))
 		return false;
 	return accept != NULL && strcasestr(accept, EVENT_STREAM) != NULL ? send_stream(c, &filter, e)
 									  : send_list(c, &filter, e);
@@ -217,8 +217,8 @@ bool stats_get(struct call *c, struct err *e)
 		return false;
 	from = to - DAY_MS;
 	if (!query_time(c, "from", &from, e) ||
-	    !function_get(c->api->service, c->arena, c->project.ref, c->slug, &f, e) ||
-	    !event_numbers(c->api->service, c->arena, c->project.ref, c->slug, from, to, &stats, &count, e))
+	    !function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) ||
+	    !event_numbers(c->service, c->arena, c->project.ref, c->slug, from, to, &stats, &count, e))
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < count; i++)
@@ -286,8 +286,8 @@ bool analytics_logs(struct call *c, struct err *e)
 		filter.kinds = "call";
 	ok = query_time(c, "iso_timestamp_start", &filter.from, e) && query_time(c, "iso_timestamp_end", &filter.to, e);
 	if (ok && known)
-		ok = function_all(c->api->service, c->arena, c->project.ref, &list, e) &&
-		     event_find(c->api->service, c->arena, c->project.ref, &filter, &events, &count, e);
+		ok = function_all(c->service, c->arena, c->project.ref, &list, e) &&
+		     event_find(c->service, c->arena, c->project.ref, &filter, &events, &count, e);
 	for (size_t i = 0; ok && i < count; i++) {
 		const struct function *f = find_slug(&list, events[i].slug);
 
@@ -334,14 +334,14 @@ bool analytics_stats(struct call *c, struct err *e)
 		n++;
 	if (n == 4)
 		return err_set(e, ERR_MALFORMED, NULL, "The query parameter interval must be 15min, 1hr, 3hr or 1day");
-	if (!function_all(c->api->service, c->arena, c->project.ref, &list, e))
+	if (!function_all(c->service, c->arena, c->project.ref, &list, e))
 		return false;
 	for (size_t i = 0; id != NULL && i < list.count; i++)
 		if (text_eq(list.items[i].id, id) && principal_may_slug(&c->who, list.items[i].slug))
 			f = &list.items[i];
 	if (f == NULL)
 		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
-	if (!event_intervals(c->api->service, c->arena, c->project.ref, f->slug, now - intervals[n].span * 1000, now,
+	if (!event_intervals(c->service, c->arena, c->project.ref, f->slug, now - intervals[n].span * 1000, now,
 			     intervals[n].step, &stats, &count, e))
 		return false;
 	rows = json_array();

@@ -43,7 +43,7 @@ static void render_inventory(struct buf *out, struct call *c)
 	struct inventory n;
 	struct err failed = ERR_INIT;
 	int64_t shown;
-	bool up = function_inventory(c->api->service, c->arena, &n, &shown, &failed);
+	bool up = function_inventory(c->service, c->arena, &n, &shown, &failed);
 
 	gauge(out, "generation_shown", "The generations that the functions folders show, all projects together.",
 	      shown);
@@ -83,7 +83,7 @@ bool ops_metrics(struct call *c, struct err *e)
 	metrics_render(out, routes, route_name);
 	render_pool(out, &pool);
 	render_inventory(out, c);
-	render_folder(out, c->api->service);
+	render_folder(out, c->service);
 	if (out->failed)
 		return err_no_memory(e);
 	response_header(c->resp, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
