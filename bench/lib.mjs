@@ -98,5 +98,5 @@ export async function wrk(url, { connections = 16, seconds = 2, headers = {} } =
   if (!rate) throw new Error(`wrk: ${text}`);
   const bad = /Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)/.exec(text);
   if (bad) throw new Error(`${url}: ${bad[0]}`);
-  return { rate: Number(rate[1]), p50: duration(/50%\s+(\S+)/.exec(text)[1]), p99: duration(/99%\s+(\S+)/.exec(text)[1]) };
+  return { rate: Number(rate[1]), p50: duration(/^\s+50%\s+(\S+)/m.exec(text)[1]), p99: duration(/^\s+99%\s+(\S+)/m.exec(text)[1]) };
 }
