@@ -2,6 +2,7 @@
 
 #include "auth/apikey.h"
 #include "auth/jwt.h"
+#include "auth/keyset.h"
 #include "auth/proved.h"
 #include "auth/token.h"
 #include "core/net.h"
@@ -17,6 +18,7 @@
 struct auth {
 	struct pg_pool *pool;
 	struct jwt_verifier *verifier;
+	struct keyset *keyset; /* NULL where no URL is configured */
 	struct proved *proved;
 	struct crypto_key token_key;
 	char *secret_key;  /* NULL where none is configured */
@@ -62,7 +64,8 @@ bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool,
 		return err_no_memory(e);
 	auth->pool = pool;
 	if (!crypto_master_key(cfg->master_key != NULL ? cfg->master_key : "", &master, e) ||
-	    !proved_new(&auth->proved, e) || !new_verifier(&auth->verifier, cfg, e)) {
+	    !proved_new(&auth->proved, e) || !new_verifier(&auth->verifier, cfg, e) ||
+	    (cfg->jwks_url != NULL && !keyset_new(&auth->keyset, cfg->jwks_url, e))) {
 		auth_free(auth);
 		return false;
 	}
@@ -86,6 +89,7 @@ void auth_free(struct auth *auth)
 	if (auth == NULL)
 		return;
 	jwt_verifier_free(auth->verifier);
+	keyset_free(auth->keyset);
 	proved_free(auth->proved);
 	crypto_key_wipe(&auth->token_key);
 	free(auth->project_ref);
@@ -149,14 +153,22 @@ static bool check_jwt(const struct auth *auth, struct arena *a, const char *cred
 	struct jwt_claims claims = {.role = "service_role"};
 	int64_t now = time(NULL);
 	bool known = proved_find(auth->proved, credential, now, &claims.expires_at);
+	bool remember = false;
 
-	if (!known && !jwt_verify(auth->verifier, a, credential, now, &claims, e))
-		return false;
+	if (!known && jwt_verify(auth->verifier, a, credential, now, &claims, e)) {
+		remember = true;
+	} else if (!known) {
+		/* What the keys of the URL prove is not remembered, since these keys may go. */
+		if (auth->keyset == NULL || !text_eq(e->code, "token_signature") ||
+		    !keyset_verify(auth->keyset, a, credential, now, &claims, e))
+			return false;
+		*e = (struct err)ERR_INIT;
+	}
 	if (!text_eq(claims.role, "service_role")) {
 		(void)err_set(e, ERR_FORBIDDEN, "insufficient_role", "This key's role may not manage functions");
 		return err_hint(e, "The service_role key or an access token is needed.");
 	}
-	if (!known)
+	if (remember)
 		proved_add(auth->proved, credential, claims.expires_at);
 	*out = (struct principal){
 		.kind = PRINCIPAL_SERVICE_ROLE,

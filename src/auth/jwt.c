@@ -512,3 +512,17 @@ bool jwt_verify(const struct jwt_verifier *v, struct arena *a, const char *token
 		return err_set(e, ERR_UNAUTHORIZED, "token_signature", "The token's signature does not verify");
 	return read_claims(payload, now, out, e);
 }
+
+bool jwt_knows_key(const struct jwt_verifier *v, struct arena *a, const char *token)
+{
+	struct parts p = {0};
+	struct header header = {.alg = JWT_ALG_NONE};
+	struct err ignored = ERR_INIT;
+
+	if (!split(token, &p, &ignored) || !read_header(a, &p, &header, &ignored) || header.kid == NULL)
+		return true;
+	for (size_t i = 0; i < v->count; i++)
+		if (v->keys[i].kid != NULL && text_eq(v->keys[i].kid, header.kid))
+			return true;
+	return false;
+}

@@ -34,6 +34,9 @@ MUST_CHECK bool jwt_verifier_new(struct jwt_verifier **out, const char *const *s
 				 struct err *e);
 void jwt_verifier_free(struct jwt_verifier *v);
 
+/* False where the token names a key (kid) that is none of ours: another set of keys may have it. */
+bool jwt_knows_key(const struct jwt_verifier *v, struct arena *a, const char *token);
+
 struct jwt_claims {
 	const char *role;    /* "" where absent */
 	const char *subject; /* "" where absent */

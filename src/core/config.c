@@ -708,7 +708,7 @@ bool config_check_serve(const struct config *c, struct err *e)
 		(void)err_set(e, ERR_CONFIG, NULL, "Option master_key is not set");
 		return err_hint(e, "Make one with: openssl rand -hex 32. Keep a copy of it.");
 	}
-	if (c->jwt_secret == NULL && c->jwks == NULL) {
+	if (c->jwt_secret == NULL && c->jwks == NULL && c->jwks_url == NULL) {
 		(void)err_set(e, ERR_CONFIG, NULL, "Option jwt_secret is not set, nor is jwks");
 		return err_hint(e, "Pass JWT_SECRET of Supabase's .env on.");
 	}

@@ -59,6 +59,7 @@ struct config {
 	char *jwt_secret;
 	char *jwt_previous_secrets;
 	char *jwks;
+	char *jwks_url;
 	char *anon_key;
 	char *service_role_key;
 	char *publishable_key;
