@@ -47,8 +47,10 @@ cppcheck              cppcheck
 groff-base            groff
 libclang-rt-14-dev    /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
 libcmocka-dev         /usr/include/cmocka.h
+prometheus            promtool
 shellcheck            shellcheck
 valgrind              valgrind
+xz-utils              xz
 '
 
 # Debian keeps servers' programs out of an ordinary user's PATH, and initdb out of everybody's.
@@ -89,7 +91,7 @@ install_packages() { # LOG PACKAGE…
     say "Installing with apt: $*"
     # What Debian would start by itself, if it is new here.
     local -a new_services=()
-    for service in nginx postgresql; do
+    for service in nginx postgresql prometheus; do
         [ -e "/lib/systemd/system/$service.service" ] || new_services+=("$service")
     done
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive bash -s -- "$@" >>"$log" 2>&1 <<'EOF' || fail "apt could not install what is missing: $(apt_reason "$log")" "see $log; without network, install these packages yourself: $*"
