@@ -558,6 +558,7 @@ static bool from_map(struct sources *s, const struct entry *row, struct source_m
 	const uint8_t *text;
 	const json_t *content;
 	json_t *map;
+	bool ok = true;
 
 	if (row->module_kind != MODULE_JAVASCRIPT || row->map_len == 0)
 		return true;
@@ -571,13 +572,14 @@ static bool from_map(struct sources *s, const struct entry *row, struct source_m
 	if (json_is_string(content)) {
 		char *copy = arena_alloc(s->arena, json_string_length(content) + 1);
 
-		if (copy != NULL)
+		ok = copy != NULL || err_no_memory(e);
+		if (ok)
 			memcpy(copy, json_string_value(content), json_string_length(content));
 		out->data = copy;
 		out->len = json_string_length(content);
 	}
 	json_decref(map);
-	return !json_is_string(content) || out->data != NULL || err_no_memory(e);
+	return ok;
 }
 
 static bool add_source(struct sources *s, const struct entry *row, struct err *e)

@@ -63,8 +63,8 @@ MUST_CHECK bool response_json(struct response *r, int status, json_t *doc, struc
 
 /*
  * Replaces the answer by the error object of the API: {"message", "code", "request_id", "hint"?}. Of the headers only
- * Allow, Retry-After, Vary, WWW-Authenticate and those that begin with "X-" or "Access-Control-" stay. 401 and 503 get WWW-Authenticate and
- * Retry-After where they have none.
+ * Allow, Retry-After, Vary, WWW-Authenticate and those that begin with "X-" or "Access-Control-" stay. 401 and 503 get
+ * WWW-Authenticate and Retry-After where they have none.
  */
 void response_error(struct response *r, const struct err *e, const char *request_id);
 

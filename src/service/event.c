@@ -89,8 +89,7 @@ static bool read_events(const json_t *list, int64_t dropped, char **out, struct 
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		/* Yesterday, today and tomorrow are open. */
 		json_t *copy = read_event(item, (today - 1) * DAY_MS, (today + 2) * DAY_MS - 1, e);
 
