@@ -9,6 +9,7 @@
 #include "fs/imports.h"
 #include "fs/release.h"
 #include "service/apply.h"
+#include "service/change.h"
 #include "service/digest.h"
 #include "service/hold.h"
 #include "service/rollout.h"
@@ -264,6 +265,27 @@ static bool bring_out(struct service *s, struct arena *a, const struct actor *wh
 	return true;
 }
 
+/* The active version is what was uploaded; but whoever deploys means it to answer all calls. */
+static bool settle(struct service *s, struct arena *a, const struct actor *who, const struct deploy_request *req,
+		   struct function *f, struct err *e)
+{
+	const struct change_request change = {
+		.project_ref = req->project_ref,
+		.slug = req->slug,
+		.message = req->message,
+		.expected = req->expected,
+	};
+	struct shares shares;
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && function_shares(c, a, f->id, &shares, e);
+
+	pg_release(c);
+	if (!ok || shares.count == 0)
+		return ok && apply_generation(s, 0, e);
+	shares = (struct shares){.items = {{f->active_version, 100}}, .count = 1};
+	return change_traffic(s, a, who, &change, &shares, NULL, f, e);
+}
+
 bool deploy_run(struct service *s, struct arena *a, const struct actor *who, const struct deploy_request *req,
 		struct deploy_result *out, struct err *e)
 {
@@ -299,7 +321,7 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	    (req->name == NULL || text_eq(req->name, current.name))) {
 		out->function = current;
 		out->unchanged = true;
-		return apply_generation(s, 0, e);
+		return req->bundle_only ? apply_generation(s, 0, e) : settle(s, a, who, req, &out->function, e);
 	}
 	/* The whole release stands in staging, checked, before anything is stored. */
 	if (!complete_staging(s, req, &v, e) || !store_version(s, a, who, req, &files, &item, &v, e))

@@ -1,4 +1,5 @@
-// Retention beside other changes: what is about to serve is not removed, and what was removed does not begin to serve.
+// Where two things meet: retention and other changes, a split and a deploy. What is about to serve is not removed, and what was
+// removed does not begin to serve.
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -59,4 +60,15 @@ test("prune keeps a bundle that waits for its PUT", async () => {
   const put = await stack.api("PUT", "functions", { body: [bundle] });
   assert.equal(put.status, 200, put.text);
   assert.equal((await stack.call("waiting", { token: null })).text, "two");
+});
+
+test("a deploy of what is active already makes no version, but ends a split", async () => {
+  await deploy("split", "one");
+  await deploy("split", "two");
+  const split = await stack.api("PUT", "functions/split/traffic", { body: [{ version: 2, percent: 60 }, { version: 1, percent: 40 }] });
+  assert.equal(split.status, 200, split.text);
+  assert.equal((await deploy("split", "two", { bundleOnly: true })).version, 2);
+  assert.equal((await stack.api("GET", "functions/split/traffic")).json.traffic.length, 2, "a bundle changes nothing");
+  assert.equal((await deploy("split", "two")).version, 2);
+  assert.deepEqual((await stack.api("GET", "functions/split/traffic")).json.traffic, [{ version: 2, percent: 100 }]);
 });
