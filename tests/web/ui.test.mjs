@@ -372,6 +372,27 @@ test("logs: live, filtered, paused, saved; calls are counted by version", async 
   await ui.finish();
 });
 
+test("templates: one opens in the editor, and is deployed under a name of its own", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("templates");
+  const { data } = (await stack.api("GET", "/v1/templates")).json;
+  const cards = page.getByRole("list", { name: "Templates" }).locator("> li");
+  assert.equal(await cards.count(), data.length);
+  const { title, source, id } = data[0];
+  await page.getByRole("button", { name: `Use the template ${title}`, exact: true }).click();
+  await until("its source is in the editor", async () => (await editor(page).innerText().catch(() => "")).includes(source.split("\n").find((line) => line.trim()).trim()));
+  assert.equal(await page.getByRole("textbox", { name: "Name", exact: true }).inputValue(), id);
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("from-template");
+  await page.getByRole("button", { name: "Deploy…" }).click();
+  await dialog(page).getByRole("button", { name: /^Deploy/ }).click();
+  await dialog(page).getByRole("heading", { name: "Version 1 is deployed" }).waitFor();
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+  await page.getByRole("heading", { level: 1, name: "from-template" }).waitFor();
+  assert.match((await stack.api("GET", "functions/from-template")).json.entrypoint_path, /from-template\/index\.ts$/);
+  await ui.finish();
+});
+
 test("the audit log: filtered, exported", async () => {
   const ui = await open(browser, stack);
   const { page } = ui;
@@ -468,7 +489,7 @@ test("hostile text stays text, everywhere it is shown", async () => {
 describe("every page, in both schemes and at a phone's width", () => {
   const pages = {
     functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
-    "functions/hello/settings": "settings", releases: "releases", secrets: "secrets", tokens: "tokens", audit: "audit", "functions/hello/secrets": "function-secrets",
+    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", "functions/hello/secrets": "function-secrets",
   };
   for (const [name, scheme, viewport] of [["dark", "dark", DESKTOP], ["light", "light", DESKTOP], ["phone", "light", PHONE]]) {
     test(name, async () => {

@@ -1,4 +1,4 @@
-import { FunctionSquare, History, KeyRound, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Sun, X, Zap } from "lucide-react";
+import { FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Sun, X, Zap } from "lucide-react";
 import { Suspense, lazy, useCallback, useEffect, useState, type ComponentType, type ReactNode } from "react";
 import { ApiError, json, storedToken, setCredential, whenUnauthorized, type Project, type Session } from "./api";
 import { forgetAll } from "./hooks";
@@ -11,6 +11,7 @@ import { Empty, ErrorBox, IconButton, Loading, Toasts, cx } from "./ui";
 
 const FunctionPage = lazy(() => import("./function/page").then((module) => ({ default: module.FunctionPage })));
 const NewFunction = lazy(() => import("./function/new").then((module) => ({ default: module.NewFunction })));
+const Templates = lazy(() => import("./pages/templates").then((module) => ({ default: module.Templates })));
 const Tokens = lazy(() => import("./pages/tokens").then((module) => ({ default: module.Tokens })));
 const Secrets = lazy(() => import("./pages/secrets").then((module) => ({ default: module.ProjectSecrets })));
 const Audit = lazy(() => import("./pages/audit").then((module) => ({ default: module.Audit })));
@@ -28,6 +29,7 @@ const sections: Section[] = [
   { id: "functions", label: "Functions", icon: FunctionSquare, page: FunctionList, needs: ["GET", FUNCTIONS] },
   { id: "releases", label: "Releases", icon: History, page: Releases, needs: ["GET", `${PROJECT}/releases`] },
   { id: "secrets", label: "Secrets", icon: LockKeyhole, page: Secrets, needs: ["GET", `${PROJECT}/secrets`] },
+  { id: "templates", label: "Templates", icon: LayoutTemplate, page: Templates, needs: ["GET", "/v1/templates"] },
   { id: "tokens", label: "Access tokens", icon: KeyRound, page: Tokens, needs: ["GET", "/v1/access-tokens"] },
   { id: "audit", label: "Audit log", icon: ScrollText, page: Audit, needs: ["GET", `${PROJECT}/audit`] },
 ];

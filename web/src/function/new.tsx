@@ -1,9 +1,10 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { Source } from "../api";
 import { refresh, useTitle } from "../hooks";
-import { go, guardLeaving } from "../router";
+import { useTemplates } from "../pages/templates";
+import { go, guardLeaving, usePath } from "../router";
 import { FUNCTIONS, useSession } from "../session";
-import { Check2, Field, Notice } from "../ui";
+import { Check2, ErrorBox, Field, Notice } from "../ui";
 import { DeployDialog } from "./deploying";
 import { Workbench } from "./workbench";
 
@@ -22,6 +23,18 @@ export function NewFunction() {
   const [verify, setVerify] = useState(true);
   const [asking, setAsking] = useState(false);
   const [source, setSource] = useState<Source>(() => ({ entrypoint: entry("hello"), files: [{ path: entry("hello"), text: SAMPLE }] }));
+  // The source that nothing would be lost of: the sample, or the template's.
+  const [sample, setSample] = useState(SAMPLE);
+  const wanted = new URLSearchParams(usePath().split("?")[1]).get("template");
+  const templates = useTemplates(wanted !== null);
+  const template = templates.data?.data.find((entry) => entry.id === wanted);
+  useEffect(() => {
+    if (!template) return;
+    setSlug(template.id);
+    setVerify(template.verify_jwt);
+    setSample(template.source);
+    setSource({ entrypoint: entry(template.id), files: [{ path: entry(template.id), text: template.source }] });
+  }, [template]);
   useTitle("New function · Edge Functions");
   const wrong = /^[A-Za-z][A-Za-z0-9_-]{0,127}$/.test(slug) ? undefined : "A name begins with a letter and has letters, digits, - and _";
   const refused = refusal("POST", `${FUNCTIONS}/deploy`);
@@ -40,6 +53,8 @@ export function NewFunction() {
       <div className="page-head">
         <h1>New function</h1>
       </div>
+      <ErrorBox error={templates.error} />
+      {template && template.secrets.length > 0 && <Notice title="It reads secrets"><p>Set {template.secrets.join(", ")} before it is called.</p></Notice>}
       {refused && <Notice tone="warn" title={refused} />}
       <div className="new-head">
         <Field label="Name" error={wrong} hint="Part of its URL; it cannot be changed later.">
@@ -47,7 +62,7 @@ export function NewFunction() {
         </Field>
         <Check2 label="Verify JWT" hint="Only callers with a valid JWT of this project get through." checked={verify} onChange={(event) => setVerify(event.target.checked)} />
       </div>
-      <Workbench source={source} untouched={source.files.length === 1 && source.files[0].text === SAMPLE} onChange={setSource} onDeploy={() => !wrong && setAsking(true)} refuse={refused ?? wrong} />
+      <Workbench key={template?.id} source={source} untouched={source.files.length === 1 && source.files[0].text === sample} onChange={setSource} onDeploy={() => !wrong && setAsking(true)} refuse={refused ?? wrong} />
       {asking && (
         <DeployDialog
           request={{ ref, slug, name: slug, source, verifyJwt: verify }}

@@ -1,8 +1,7 @@
 import { Play, Plus, Trash2 } from "lucide-react";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { functionUrl, json, type ApiKey, type Fn } from "../api";
 import { bytes } from "../format";
-import { useLoad } from "../hooks";
 import { PROJECT, useSession } from "../session";
 import { Badge, Button, Card, Code, Field, IconButton, Notice } from "../ui";
 
@@ -21,7 +20,7 @@ const readable = (type: string) => type === "" || /^(text\/|application\/(json|j
 
 export function TestTab({ fn }: { fn: Fn }) {
   const { ref, refusal } = useSession();
-  const keys = useLoad(refusal("GET", `${PROJECT}/api-keys`) ? undefined : `keys/${ref}`, (signal) => json<ApiKey[]>("GET", `v1/projects/${ref}/api-keys`, { query: { reveal: true }, signal }));
+  const keys = useRef<ApiKey[]>(undefined);
   const [method, setMethod] = useState("POST");
   const [path, setPath] = useState("");
   const [role, setRole] = useState("anon");
@@ -33,20 +32,30 @@ export function TestTab({ fn }: { fn: Fn }) {
   const [answer, setAnswer] = useState<Answer>();
   const [problem, setProblem] = useState<string>();
 
-  // The key of a role, where the caller may see it; masked ones end in dots.
-  const key = (name: string) => keys.data?.find((entry) => entry.name === name && entry.type === "legacy" && !entry.api_key.endsWith("..."))?.api_key;
-  const credential = role === "own" ? jwt.trim() : role === "none" ? "" : key(role);
+  // Asked for with the first call that needs one, because seeing keys is written into the audit log; kept while this panel is open.
+  const credential = async () => {
+    if (role === "none") return "";
+    if (role === "own") return jwt.trim();
+    const refused = refusal("GET", `${PROJECT}/api-keys`);
+    if (refused) throw new Error(refused);
+    keys.current ??= await json<ApiKey[]>("GET", `v1/projects/${ref}/api-keys`, { query: { reveal: true } });
+    const found = keys.current.find((entry) => entry.name === role && entry.type === "legacy");
+    // Masked ones end in dots.
+    if (!found || found.api_key.endsWith("...")) throw new Error(found ? "The key of this role is not shown to you: that needs the scope projects:admin" : "This project has no key of this role");
+    return found.api_key;
+  };
   const bodyless = method === "GET" || method === "HEAD";
 
   const send = async () => {
     setBusy(true);
     setProblem(undefined);
-    const began = performance.now();
     try {
+      const key = await credential();
       const sent = new Headers();
       for (const { name, value } of headers) if (name.trim() !== "") sent.append(name.trim(), value);
-      if (credential) sent.set("Authorization", `Bearer ${credential}`);
+      if (key) sent.set("Authorization", `Bearer ${key}`);
       if (version !== "") sent.set("x-functions-admin-version", version);
+      const began = performance.now();
       const response = await fetch(functionUrl(fn.slug) + path, { method, headers: sent, body: bodyless ? undefined : body, credentials: "omit", cache: "no-store" });
       const data = await response.arrayBuffer();
       const type = response.headers.get("Content-Type") ?? "";
@@ -95,7 +104,7 @@ export function TestTab({ fn }: { fn: Fn }) {
             </Field>
           </div>
           <div className="inline">
-            <Field label="Role" hint={role !== "own" && role !== "none" && !credential ? (keys.loading ? "Asking for the key…" : "This key is not shown to you: it needs the scope projects:admin.") : undefined}>
+            <Field label="Role">
               {(attributes) => (
                 <select {...attributes} value={role} onChange={(event) => setRole(event.target.value)}>
                   <option value="anon">anon</option>
