@@ -25,6 +25,8 @@ options
   --gateway kong|envoy       which gateway runs, where it cannot be told from the folder
   --strict                   let only the service key and one deploy token through the gateway
   --deploy-token-file FILE   with --strict: the file that holds that token
+  --without-existing         go on although functions are in volumes/functions that functions-admin does not know: they answer 404
+                             until they are deployed again
   --no-start                 only write the files; start and restart nothing
   --yes                      do not ask before changing anything
 EOT
@@ -34,13 +36,14 @@ fail() { printf 'install: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'HINT: %s\n' "$
 say() { printf '%s\n' "$1"; }
 plan() { printf '  %s\n' "$1"; }
 
-folder='' dry='' uninstall='' purge='' gateway='' start=yes yes='' gateway_options=()
+folder='' dry='' without_existing='' uninstall='' purge='' gateway='' start=yes yes='' gateway_options=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h|--help) usage; exit 0 ;;
         --dry-run) dry=yes ;;
         --uninstall) uninstall=yes ;;
         --purge) purge=yes ;;
+        --without-existing) without_existing=yes ;;
         --no-start) start='' ;;
         --yes|-y) yes=yes ;;
         --strict) gateway_options+=(--strict) ;;
@@ -283,9 +286,15 @@ if [ -z "$uninstall" ]; then
     [ "$(env_value JWT_SECRET | wc -c)" -ge 32 ] || fail '.env has no JWT_SECRET of 32 characters or more'
     if [ -s "$STATE/project_ref" ]; then project_ref=$(<"$STATE/project_ref"); else project_ref=$(random_letters 20); fi
     # Everything that can be refused is refused before anything is written.
+    # What each gateway file needs: 0 nothing, 1 the routes, 2 it is not understood.
+    declare -A change=()
     for file in "${needed[@]}"; do
         [ -f "$file" ] || fail "the gateway is $gateway, but $file is not there" 'say which gateway runs: --gateway kong or --gateway envoy.'
-        routes diff "$file" "${gateway_options[@]}" >/dev/null || [ $? -eq 1 ] || exit 1
+        if routes diff "$file" "${gateway_options[@]}" >/dev/null; then change[$file]=0; else change[$file]=$?; fi
+        [ "${change[$file]}" -le 1 ] || exit 1
+    done
+    for file in "${others[@]}"; do
+        if routes diff "$file" "${gateway_options[@]}" >/dev/null 2>&1; then change[$file]=0; else change[$file]=$?; fi
     done
     text=$(override) || exit 1
     env_new=$(mktemp)
@@ -299,16 +308,17 @@ if [ -z "$uninstall" ]; then
     [ "$(stat -c %u volumes/functions)" -ne 0 ] || plan "chown    volumes/functions to $(owner): it belongs to root, and the program does not run as root"
     cmp -s "$env_new" .env || plan ".env     $(diff .env "$env_new" | sed -n 's/^> \(COMPOSE_FILE\|CONFIG\)=/set \1=/p')"
     for file in "${needed[@]}" "${others[@]}"; do
-        [ -f "$file" ] || continue
-        if routes diff "$file" "${gateway_options[@]}" >/dev/null 2>&1; then continue; else code=$?; fi
-        if [ "$code" -eq 1 ]; then plan "routes   $file: add functions-admin's (a copy is kept beside it)"; else plan "skip     $file: not understood, and the gateway that runs is $gateway"; fi
+        case ${change[$file]} in
+            0) ;;
+            1) plan "routes   $file: add functions-admin's (a copy is kept beside it)" ;;
+            *) plan "skip     $file: not understood, and the gateway that runs is $gateway" ;;
+        esac
     done
     existing=$(existing_functions)
-    [ -z "$existing" ] || plan "import   the functions that are there already: ${existing% }"
+    [ -z "$existing" ] || plan "404      until they are deployed again, after their folders were moved away: ${existing% }"
     if docker_works; then
         plan "run      docker compose up -d --build --wait functions-admin functions; this also runs the migrations"
         plan "run      docker compose restart $service"
-        [ -z "$existing" ] || plan "run      docker compose exec functions-admin functions-admin import"
     fi
     say ''
     if [ -n "$dry" ]; then
@@ -318,6 +328,10 @@ if [ -z "$uninstall" ]; then
         say ''
         say 'Nothing was changed (--dry-run).'
         exit 0
+    fi
+    if [ -n "$existing" ] && [ -z "$without_existing" ]; then
+        fail "these functions are in volumes/functions already, and functions-admin does not know them: ${existing% }" \
+            'its main service would answer 404 for them. To go on: --without-existing; then move each folder away and deploy the function with the Supabase CLI.'
     fi
     ask
 
@@ -330,18 +344,17 @@ if [ -z "$uninstall" ]; then
     fi
     write_state
     if changed "$OVERRIDE" "$text"; then printf '%s\n' "$text" >"$OVERRIDE"; fi
-    for file in "${needed[@]}"; do routes install "$file" "${gateway_options[@]}" --quiet; done
-    for file in "${others[@]}"; do routes install "$file" "${gateway_options[@]}" --quiet 2>/dev/null || true; done
+    for file in "${needed[@]}" "${others[@]}"; do
+        if [ "${change[$file]}" -eq 1 ]; then routes install "$file" "${gateway_options[@]}" --quiet; fi
+    done
     rewrite_env "$env_new"
     say 'The files are in place.'
 
     steps=("docker compose up -d --build --wait functions-admin functions" "docker compose restart $service")
-    [ -z "$existing" ] || steps+=("docker compose exec functions-admin functions-admin import")
     if docker_works; then
         for step in "${steps[@]}"; do
             say "$step"
             read -ra words <<<"$step"
-            if [ "${words[2]}" = exec ]; then words=(docker compose exec -T "${words[@]:3}"); fi
             "${words[@]}" || fail "this failed: $step" 'mend what the lines above say and run install.sh again; it is safe to repeat.'
         done
         steps=()
@@ -349,6 +362,7 @@ if [ -z "$uninstall" ]; then
     say ''
     say "What to do next, in $folder:"
     for step in "${steps[@]}"; do plan "$step"; done
+    for slug in $existing; do plan "mv volumes/functions/$slug elsewhere, then deploy it: supabase functions deploy $slug"; done
     plan 'docker compose exec functions-admin functions-admin doctor          # is all well?'
     plan 'docker compose exec functions-admin functions-admin token create    # an access token for the CLI, CI and agents'
     plan "the API is $(env_value SUPABASE_PUBLIC_URL)/functions-admin, the project's ref is $project_ref"
@@ -377,7 +391,9 @@ if [ -n "$dry" ]; then say 'Nothing was changed (--dry-run).'; exit 0; fi
 ask
 
 if docker_works && [ -f "$OVERRIDE" ]; then docker compose rm --stop --force functions-admin || true; fi
-for file in "$KONG_FILE" "${ENVOY_FILES[@]}"; do routes remove "$file" --quiet; done
+for file in "$KONG_FILE" "${ENVOY_FILES[@]}"; do
+    if grep -qsF '>>> functions-admin' "$file"; then routes remove "$file" --quiet; fi
+done
 rewrite_env "$env_new"
 rm -f "$OVERRIDE"
 if [ -f "$STATE/functions-owner" ] && [ "$(id -u)" -eq 0 ]; then chown "$(<"$STATE/functions-owner")" volumes/functions; fi

@@ -27,7 +27,8 @@ fs.writeFileSync(`${bin}/token`, `${TOKEN}\n`, { mode: 0o600 });
 function run(folder, ...options) {
   fs.rmSync(`${bin}/calls`, { force: true });
   const start = options.includes('--start');
-  const args = [folder, ...options.filter((option) => option !== '--start'), ...(start ? [] : ['--no-start'])];
+  const careful = options.includes('--careful');
+  const args = [folder, ...options.filter((option) => !['--start', '--careful'].includes(option)), ...(start ? [] : ['--no-start']), ...(careful ? [] : ['--without-existing'])];
   const done = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, PATH: `${bin}:${process.env.PATH}` } });
   done.calls = fs.existsSync(`${bin}/calls`) ? fs.readFileSync(`${bin}/calls`, 'utf8').trim().split('\n') : [];
   return done;
@@ -92,7 +93,8 @@ describe('what is written', () => {
     assert.deepEqual(admin.cap_drop, ['ALL']);
     assert.notEqual(admin.user.split(':')[0], '0');
     assert.match(admin.environment.FUNCTIONS_ADMIN_PROJECT_REF, /^[a-z]{20}$/);
-    assert.deepEqual(services.functions.command, ['start', '--user-worker-request-idle-timeout', '150000', '--main-service', '/home/deno/functions-admin/main'].concat(services.functions.command.slice(5)));
+    assert.deepEqual(services.functions.command, ['start', '--user-worker-request-idle-timeout', '150000', '--main-service', '/home/deno/functions-admin/main', '--event-worker', '/home/deno/functions-admin/event']);
+    assert.equal(services.functions.environment.FUNCTIONS_ADMIN_EVENTS_URL, `http://functions-admin:8000/v1/projects/${admin.environment.FUNCTIONS_ADMIN_PROJECT_REF}/events`);
     for (const value of ['postgres-password-of-the-test', 'jwt-secret-of-the-test', 'service.role.key', 'sb_secret_of-the-test']) assert.equal(text.includes(value), false, value);
     for (const [option, file] of Object.entries(admin.environment).filter(([option]) => option.endsWith('_FILE'))) {
       const inside = path.join(folder, 'volumes/functions-admin', file.replace('/etc/functions-admin/', ''));
@@ -102,7 +104,7 @@ describe('what is written', () => {
     }
     assert.equal(read(folder, 'volumes/functions-admin/secrets/jwks'), '{"keys":[]}\n');
     assert.match(read(folder, 'volumes/functions-admin/secrets/master_key'), /^[0-9a-f]{64}\n$/);
-    assert.ok(fs.existsSync(`${folder}/volumes/functions-admin/runtime/main/index.ts`));
+    for (const name of ['main', 'event']) assert.ok(fs.existsSync(`${folder}/volumes/functions-admin/runtime/${name}/index.ts`));
     assert.equal(`${fs.statSync(`${folder}/volumes/functions`).uid}`, admin.user.split(':')[0], 'the program may write there');
   });
 
@@ -158,10 +160,10 @@ describe('what is written', () => {
 });
 
 describe('docker', () => {
-  test('is asked to build, start, restart the gateway and import; in a second install too', () => {
+  test('is asked to build, start and restart the gateway; in a second install too', () => {
     for (const [kind, service] of [['older', 'kong'], ['newer', 'api-gw']]) {
       const folder = layout(kind);
-      const expected = ['compose up -d --build --wait functions-admin functions', `compose restart ${service}`, 'compose exec -T functions-admin functions-admin import'];
+      const expected = ['compose up -d --build --wait functions-admin functions', `compose restart ${service}`];
       assert.deepEqual(installed(folder, '--start').calls, expected);
       assert.deepEqual(installed(folder, '--start').calls, expected);
       assert.deepEqual(installed(folder, '--start', '--dry-run').calls, []);
@@ -169,12 +171,18 @@ describe('docker', () => {
     }
   });
 
-  test('nothing is imported where no function is there yet, or all are ours', () => {
+  test('functions that functions-admin does not know are named, and nothing is done without a word for it', () => {
     const folder = layout('older');
-    fs.rmSync(`${folder}/volumes/functions/hello`, { recursive: true });
-    fs.mkdirSync(`${folder}/volumes/functions/ours`);
-    fs.mkdirSync(`${folder}/volumes/functions/.releases/ours`, { recursive: true });
-    assert.equal(installed(folder, '--start').calls.length, 2);
+    const before = snapshot(folder);
+    const done = run(folder, '--careful');
+    assert.equal(done.status, 1);
+    assert.match(done.stderr, /does not know them: hello\n/);
+    assert.match(done.stdout, /404 +until they are deployed again[^\n]*: hello\n/);
+    assert.deepEqual(snapshot(folder), before);
+    assert.match(installed(folder).stdout, /mv volumes\/functions\/hello elsewhere, then deploy it/);
+    // Once they are ours there is nothing to say.
+    fs.mkdirSync(`${folder}/volumes/functions/.releases/hello`, { recursive: true });
+    assert.doesNotMatch(installed(folder, '--careful').stdout, /hello/);
   });
 
   test('a step that fails is named, and what to do then', () => {
