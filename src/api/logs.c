@@ -207,7 +207,7 @@ static json_t *view_stats(const struct function_stats *s)
 bool stats_get(struct call *c, struct err *e)
 {
 	int64_t to = service_now() + 1;
-	int64_t from = to - DAY_MS;
+	int64_t from;
 	struct function_stats *stats;
 	struct function f;
 	json_t *array;
@@ -216,8 +216,7 @@ bool stats_get(struct call *c, struct err *e)
 	if (!query_time(c, "to", &to, e))
 		return false;
 	from = to - DAY_MS;
-	if (!query_time(c, "from", &from, e) ||
-	    !function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) ||
+	if (!query_time(c, "from", &from, e) || !function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) ||
 	    !event_numbers(c->service, c->arena, c->project.ref, c->slug, from, to, &stats, &count, e))
 		return false;
 	array = json_array();
