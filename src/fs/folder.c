@@ -350,7 +350,7 @@ bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
 		return true;
 	(void)err_set(e, ERR_CONFLICT, "not_managed",
 		      "\"%s\" is in the functions folder already, and functions-admin did not put it there", slug);
-	return err_hint(e, "Take it over with: functions-admin import. Or move it away. It was not touched.");
+	return err_hint(e, "Deploy it under another slug, or move it away first. It was not touched.");
 }
 
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug)
