@@ -318,7 +318,7 @@ bool analytics_stats(struct call *c, struct err *e)
 		const char *name;
 		int64_t span; /* seconds */
 		int64_t step;
-	} intervals[] = {{"15min", 900, 60}, {"1hr", 3600, 60}, {"3hr", 3 * 3600, 60}, {"1day", 86400, 3600}};
+	} intervals[] = {{"15min", 900, 60}, {"1hr", 3600, 60}, {"3hr", 10800, 60}, {"1day", 86400, 3600}};
 	const char *name = request_query(c->req, "interval");
 	const char *id = request_query(c->req, "function_id");
 	const struct function *f = NULL;

@@ -73,7 +73,8 @@ export async function startNginx(more = {}, webFiles = undefined) {
   const log = () => errors + (fs.existsSync(`${dir}/nginx.log`) ? fs.readFileSync(`${dir}/nginx.log`, 'utf8') : '');
   await until('nginx is up', () => {
     if (child.exitCode !== null) throw new Error(`nginx ended: ${log()}`);
-    return fs.existsSync(`${dir}/nginx.pid`) && fs.existsSync(`${dir}/gateway.sock`);
+    // With its number in it: an empty file, read as 0, would send a signal to the tests themselves.
+    return fs.existsSync(`${dir}/nginx.pid`) && Number(fs.readFileSync(`${dir}/nginx.pid`, 'utf8')) > 0 && fs.existsSync(`${dir}/gateway.sock`);
   });
   return {
     dir, log,
