@@ -190,9 +190,9 @@ bool current_project(struct current *c, struct arena *a, const char *ref, int64_
 		leave(c, r);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
+	/* Counted among its users, so leave() has not freed it. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	if (answer == NULL || !arena_defer(a, let_go, answer))
 		return err_no_memory(e);
-	/* Held by `users` until let_go. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	if (!answer->ok) {
 		*e = answer->err;
 		return false;
