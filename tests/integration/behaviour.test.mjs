@@ -250,7 +250,7 @@ test('what is not ours in the folder is never touched', async () => {
   fs.mkdirSync(path.join(service.functionsDir, 'main'));
   const refused = await service.deploy('by-hand', 'yours');
   assert.deepEqual([refused.status, refused.json.code], [409, 'not_managed']);
-  assert.match(refused.json.hint, /import/);
+  assert.match(refused.json.hint, /another slug/);
   assert.equal(fs.readFileSync(path.join(mine, 'index.ts'), 'utf8'), 'mine');
   assert.equal((await service.ask('GET', service.functions('/by-hand'))).status, 404);
   await service.stop();
