@@ -286,6 +286,15 @@ static bool settle(struct service *s, struct arena *a, const struct actor *who, 
 	return change_traffic(s, a, who, &change, &shares, NULL, f, e);
 }
 
+/*
+ * A bundle is booted by the PUT that activates it together with others, and there one that is incomplete stops them
+ * all. Refused at its upload it would not: the CLI goes on and activates the others without it.
+ */
+static bool is_checked_later(const struct service *s, const struct deploy_request *req)
+{
+	return req->bundle_only && s->probe != NULL;
+}
+
 bool deploy_run(struct service *s, struct arena *a, const struct actor *who, const struct deploy_request *req,
 		struct deploy_result *out, struct err *e)
 {
@@ -307,7 +316,8 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	*out = (struct deploy_result){0};
 	if (!upload_files(req->upload, &files, e) || !check_request(req, &files, e) ||
 	    !describe_version(s, a, who, req, &files, &v, e) || !find_current(s, a, req, &current, &found, e) ||
-	    !folder_check_slug(s->folder, req->slug, e) || !check_imports(s, a, req, &files, e))
+	    !folder_check_slug(s->folder, req->slug, e) ||
+	    (!is_checked_later(s, req) && !check_imports(s, a, req, &files, e)))
 		return false;
 	out->created = !found;
 	v.verify_jwt =

@@ -140,7 +140,7 @@ bool event_list(struct pg_conn *c, struct arena *a, const char *project_ref, con
 	*out = arena_array(a, *count, sizeof **out);
 	if (*out == NULL)
 		return err_no_memory(e);
-	for (size_t i = 0; i < *count; i++)
+	for (size_t i = 0; i < *count; i++) {
 		(*out)[i] = (struct function_event){
 			.id = pg_get_int(r, (int)i, 0),
 			.at = pg_get_int(r, (int)i, 1),
@@ -154,6 +154,7 @@ bool event_list(struct pg_conn *c, struct arena *a, const char *project_ref, con
 			.ms = (int)pg_get_int(r, (int)i, 9),
 			.count = pg_get_int(r, (int)i, 10),
 		};
+	}
 	return true;
 }
 
@@ -164,7 +165,7 @@ static bool read_stats(const struct pg_result *r, struct arena *a, struct functi
 	*out = arena_array(a, *count, sizeof **out);
 	if (*out == NULL)
 		return err_no_memory(e);
-	for (size_t i = 0; i < *count; i++)
+	for (size_t i = 0; i < *count; i++) {
 		(*out)[i] = (struct function_stats){
 			.key = pg_get_int(r, (int)i, 0),
 			.calls = pg_get_int(r, (int)i, 1),
@@ -182,6 +183,7 @@ static bool read_stats(const struct pg_result *r, struct arena *a, struct functi
 			.boot_p50_ms = pg_get_int(r, (int)i, 13),
 			.boot_p95_ms = pg_get_int(r, (int)i, 14),
 		};
+	}
 	return true;
 }
 
