@@ -416,6 +416,8 @@ CREATE INDEX deployments_project ON functions_admin.edge_function_deployments US
 
 CREATE INDEX edge_function_files_blob ON functions_admin.edge_function_files USING btree (sha256);
 
+CREATE INDEX edge_function_versions_pinned ON functions_admin.edge_function_versions USING btree (function_id) WHERE (settings ? 'secrets_revision'::text);
+
 CREATE INDEX edge_functions_deleted ON functions_admin.edge_functions USING btree (project_ref, deleted_at) WHERE (deleted_at IS NOT NULL);
 
 CREATE UNIQUE INDEX edge_functions_slug ON functions_admin.edge_functions USING btree (project_ref, slug) WHERE (deleted_at IS NULL);
