@@ -25,7 +25,7 @@ options
   --gateway kong|envoy       which gateway runs, where it cannot be told from the folder
   --strict                   let only the service key and one deploy token through the gateway
   --deploy-token-file FILE   with --strict: the file that holds that token
-  --without-existing         go on although functions are in volumes/functions that functions-admin does not know: they answer 404
+  --without-import           leave functions that are in volumes/functions already as they are: they answer 404 until they are imported
                              until they are deployed again
   --no-start                 only write the files; start and restart nothing
   --yes                      do not ask before changing anything
@@ -36,14 +36,14 @@ fail() { printf 'install: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'HINT: %s\n' "$
 say() { printf '%s\n' "$1"; }
 plan() { printf '  %s\n' "$1"; }
 
-folder='' dry='' without_existing='' uninstall='' purge='' gateway='' start=yes yes='' gateway_options=()
+folder='' dry='' without_import='' uninstall='' purge='' gateway='' start=yes yes='' gateway_options=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h|--help) usage; exit 0 ;;
         --dry-run) dry=yes ;;
         --uninstall) uninstall=yes ;;
         --purge) purge=yes ;;
-        --without-existing) without_existing=yes ;;
+        --without-import) without_import=yes ;;
         --no-start) start='' ;;
         --yes|-y) yes=yes ;;
         --strict) gateway_options+=(--strict) ;;
@@ -266,6 +266,8 @@ write_state() {
         if [ "$(stat -c %u volumes/functions)" -eq 0 ]; then
             stat -c %u:%g volumes/functions >"$STATE/functions-owner"
             chown "$id" volumes/functions
+            # An import moves these aside, which takes their owner.
+            for slug in $existing; do chown "$id" "volumes/functions/$slug"; done
         fi
     fi
 }
@@ -315,7 +317,8 @@ if [ -z "$uninstall" ]; then
         esac
     done
     existing=$(existing_functions)
-    [ -z "$existing" ] || plan "404      until they are deployed again, after their folders were moved away: ${existing% }"
+    if [ -n "$existing" ] && [ -n "$without_import" ]; then plan "404      until they are imported: ${existing% }"
+    elif [ -n "$existing" ]; then plan "import   each as its own version 1, once the service runs; until then they answer 404: ${existing% }"; fi
     if docker_works; then
         plan "run      docker compose up -d --build --wait functions-admin functions; this also runs the migrations"
         plan "run      docker compose restart $service"
@@ -328,10 +331,6 @@ if [ -z "$uninstall" ]; then
         say ''
         say 'Nothing was changed (--dry-run).'
         exit 0
-    fi
-    if [ -n "$existing" ] && [ -z "$without_existing" ]; then
-        fail "these functions are in volumes/functions already, and functions-admin does not know them: ${existing% }" \
-            'its main service would answer 404 for them. To go on: --without-existing; then move each folder away and deploy the function with the Supabase CLI.'
     fi
     ask
 
@@ -351,6 +350,9 @@ if [ -z "$uninstall" ]; then
     say 'The files are in place.'
 
     steps=("docker compose up -d --build --wait functions-admin functions" "docker compose restart $service")
+    # As they are called today: Supabase's own main service asks for a JWT of all functions, or of none.
+    import='docker compose exec -T functions-admin functions-admin import --no-verify-jwt'
+    [ "$(env_value FUNCTIONS_VERIFY_JWT)" != true ] || import=${import% --no-verify-jwt}
     if docker_works; then
         for step in "${steps[@]}"; do
             say "$step"
@@ -358,11 +360,19 @@ if [ -z "$uninstall" ]; then
             "${words[@]}" || fail "this failed: $step" 'mend what the lines above say and run install.sh again; it is safe to repeat.'
         done
         steps=()
+        if [ -n "$existing" ] && [ -z "$without_import" ]; then
+            say "$import"
+            read -ra words <<<"$import"
+            # What it cannot take it names, and leaves as it is.
+            "${words[@]}" || steps=("mend what was refused above, then: $import")
+        fi
+    elif [ -n "$existing" ] && [ -z "$without_import" ]; then
+        steps+=("$import")
     fi
     say ''
     say "What to do next, in $folder:"
     for step in "${steps[@]}"; do plan "$step"; done
-    for slug in $existing; do plan "mv volumes/functions/$slug elsewhere, then deploy it: supabase functions deploy $slug"; done
+    [ -z "$existing" ] || [ -z "$without_import" ] || plan "$import          # takes over: ${existing% }"
     plan 'docker compose exec functions-admin functions-admin doctor          # is all well?'
     plan 'docker compose exec functions-admin functions-admin token create    # an access token for the CLI, CI and agents'
     plan "the API is $(env_value SUPABASE_PUBLIC_URL)/functions-admin, the project's ref is $project_ref"

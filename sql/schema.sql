@@ -176,7 +176,7 @@ CREATE TABLE functions_admin.edge_function_versions (
     source_project text,
     CONSTRAINT edge_function_versions_digest_check CHECK ((length(digest) = 32)),
     CONSTRAINT edge_function_versions_kind_check CHECK ((kind = ANY (ARRAY['source'::text, 'eszip'::text]))),
-    CONSTRAINT edge_function_versions_source_check CHECK ((source = ANY (ARRAY['deploy'::text, 'settings'::text, 'import'::text, 'promote'::text, 'template'::text]))),
+    CONSTRAINT edge_function_versions_source_check CHECK ((source = ANY (ARRAY['deploy'::text, 'settings'::text, 'import'::text, 'promote'::text, 'template'::text, 'drift'::text]))),
     CONSTRAINT edge_function_versions_version_check CHECK ((version > 0))
 );
 
@@ -286,7 +286,7 @@ CREATE TABLE functions_admin.releases (
     created_by text NOT NULL,
     request_id text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT releases_source_check CHECK ((source = ANY (ARRAY['deploy'::text, 'delete'::text, 'rollback'::text, 'restore'::text, 'traffic'::text, 'settings'::text, 'import'::text, 'promote'::text, 'template'::text, 'revert'::text])))
+    CONSTRAINT releases_source_check CHECK ((source = ANY (ARRAY['deploy'::text, 'delete'::text, 'rollback'::text, 'restore'::text, 'traffic'::text, 'settings'::text, 'import'::text, 'promote'::text, 'template'::text, 'revert'::text, 'drift'::text])))
 );
 
 ALTER TABLE functions_admin.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (

@@ -19,6 +19,8 @@ static const struct {
 	{"token", cmd_token, "create, list and revoke access tokens"},
 	{"audit", cmd_audit, "check, export and prune the audit log"},
 	{"project", cmd_project, "make and change further projects, such as staging"},
+	{"import", cmd_import, "make functions of the directories that lie in the functions folder already"},
+	{"drift", cmd_drift, "show, accept or revert what was changed on disk in deployed functions"},
 	{"prune", cmd_prune, "remove what the retention setting keeps no longer"},
 	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},
 };

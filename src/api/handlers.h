@@ -21,6 +21,12 @@ bool functions_update(struct call *c, struct err *e);
 bool functions_bulk_update(struct call *c, struct err *e);
 bool functions_delete(struct call *c, struct err *e);
 
+/* foreign.c */
+bool functions_import(struct call *c, struct err *e);
+bool drift_list_all(struct call *c, struct err *e);
+bool drift_take(struct call *c, struct err *e);
+bool drift_put_back(struct call *c, struct err *e);
+
 /* history.c */
 bool versions_list(struct call *c, struct err *e);
 bool versions_get(struct call *c, struct err *e);

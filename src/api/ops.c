@@ -1,7 +1,10 @@
 #include "api/handlers.h"
 #include "core/embedded.h"
 #include "core/metrics.h"
+#include "service/drift.h"
 #include "service/function.h"
+
+#include <stdatomic.h>
 
 bool ops_health(struct call *c, struct err *e)
 {
@@ -64,10 +67,16 @@ static void render_inventory(struct buf *out, struct call *c)
 		   (long long)n.open_pending, (long long)n.open_staged, (long long)n.open_booted);
 }
 
-static void render_folder(struct buf *out, const struct service *s)
+static void render_folder(struct buf *out, struct service *s)
 {
+	int64_t drifted = 0;
+
 	if (s->folder == NULL)
 		return;
+	for (struct service *p = s; p != NULL; p = atomic_load(&p->further))
+		drifted += (int64_t)drift_count(p);
+	gauge(out, "functions_drifted", "Functions whose files on disk are not what was deployed, at the last look.",
+	      drifted);
 	gauge(out, "functions_disk_free_bytes", "Free space where the functions folder is.",
 	      folder_free_bytes(s->folder));
 }

@@ -18,6 +18,8 @@ int cmd_secret(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_project(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_drift(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 

@@ -1,3 +1,4 @@
+#include "cmd/ask.h"
 #include "cmd/cmd.h"
 #include "core/text.h"
 #include "service/function.h"
@@ -6,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -123,6 +125,24 @@ static void check_socket(struct doctor *d)
 		(void)close(fd);
 }
 
+/* What the service's last look found: a question that changes nothing, and needs no credential. */
+static void check_drift(struct doctor *d)
+{
+	static const char name[] = "\nfunctions_admin_functions_drifted ";
+	struct err e = ERR_INIT;
+	const char *metrics = ask_open(d->arena, d->cfg, "/metrics", &e);
+	const char *line = metrics != NULL ? strstr(metrics, name) : NULL;
+	long drifted = line != NULL ? strtol(line + sizeof name - 1, NULL, 10) : 0;
+
+	/* That it does not run is said above. */
+	if (line == NULL)
+		return;
+	say(d, "drift", drifted > 0 ? WARNING : GOOD,
+	    drifted > 0 ? arena_printf(d->arena, "%ld functions on disk are not what was deployed", drifted)
+			: "the functions on disk are what was deployed",
+	    "functions-admin drift shows the changes; drift accept keeps them, drift revert undoes them.");
+}
+
 static const char *read_token(struct doctor *d)
 {
 	const char *path = arena_printf(d->arena, "%s/.functions-admin/runtime-token", d->cfg->functions_dir);
@@ -212,6 +232,7 @@ int cmd_doctor(int argc, char **argv)
 		check_database(&d);
 		check_folder(&d);
 		check_socket(&d);
+		check_drift(&d);
 		check_runtime(&d);
 		status = finish(&d, &e);
 	}

@@ -10,6 +10,7 @@
 #include "service/apply.h"
 #include "service/audit.h"
 #include "service/background.h"
+#include "service/drift.h"
 #include "service/event.h"
 #include "service/function.h"
 #include "service/retention.h"
@@ -180,6 +181,9 @@ static void sweep(struct running *r)
 		if (!watch_sweep(s, &e))
 			log_warn("project %s: how new versions do could not be looked at: %s", s->cfg->project_ref,
 				 e.message);
+		if (r->sweeps % DRIFT_SWEEPS == 0 && s->folder != NULL && !drift_sweep(s, &e))
+			log_warn("project %s: the releases on disk could not be compared with the database: %s",
+				 s->cfg->project_ref, e.message);
 		if (r->sweeps % PRUNE_SWEEPS == 0)
 			prune(s);
 	}

@@ -19,6 +19,7 @@
 #define RELEASES ".releases"
 #define PRIVATE ".functions-admin"
 #define STAGING "staging"
+#define ADOPTED "adopted"
 
 /* Room for the names that temporary_name() makes. */
 #define TEMPORARY_SIZE 64
@@ -199,6 +200,20 @@ const char *folder_path(const struct folder *f)
 	return f->path;
 }
 
+int folder_root(const struct folder *f)
+{
+	return f->root;
+}
+
+static bool read_stub(const struct folder *f, const char *slug, char *release, size_t size);
+
+bool folder_is_ours(const struct folder *f, const char *name)
+{
+	char release[NAME_MAX];
+
+	return name[0] == '.' || (read_stub(f, name, release, sizeof release) && release[0] != '\0');
+}
+
 int64_t folder_free_bytes(const struct folder *f)
 {
 	struct statvfs s;
@@ -232,6 +247,12 @@ static void temporary_name(char out[TEMPORARY_SIZE], const char *what)
 
 	crypto_random_hex(random, 8);
 	(void)snprintf(out, TEMPORARY_SIZE, "%s-%s", what, random);
+}
+
+/* Leaves room in a temporary name. */
+static bool slug_is_short(const char *slug)
+{
+	return strlen(slug) < TEMPORARY_SIZE - 20;
 }
 
 /* Temporary, fsync, rename: `path` below `at` has the old content or the new one, never a part. staging: a directory of
@@ -350,7 +371,7 @@ bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
 		return true;
 	(void)err_set(e, ERR_CONFLICT, "not_managed",
 		      "\"%s\" is in the functions folder already, and functions-admin did not put it there", slug);
-	return err_hint(e, "Deploy it under another slug, or move it away first. It was not touched.");
+	return err_hint(e, "functions-admin import takes it over; or deploy under another slug. It was not touched.");
 }
 
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug)
@@ -401,6 +422,78 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 	(void)err_errno(e, errno, "Linking the source of %s", slug);
 	(void)unlinkat(f->staging, temporary, 0);
 	return false;
+}
+
+/* The whole stub under a temporary name in staging/. */
+static bool build_stub(struct folder *f, const char *directory, const char *slug, const char *release,
+		       const char *deno_json, struct err *e)
+{
+	char index[STUB_MAX];
+	char target[STUB_MAX];
+	char path[NAME_MAX];
+
+	(void)snprintf(index, sizeof index, STUB_HEAD STUB_IMPORT "%s" STUB_TAIL, slug, release);
+	(void)snprintf(target, sizeof target, "../" RELEASES "/%s/%s/source", slug, release);
+	if (mkdirat(f->staging, directory, f->mode) != 0)
+		return err_errno(e, errno, "Making the directory of %s", slug);
+	(void)snprintf(path, sizeof path, "%s/deno.json", directory);
+	if (!put_file(f->staging, f->staging, path, deno_json, strlen(deno_json), f->mode & 0666, e))
+		return false;
+	(void)snprintf(path, sizeof path, "%s/source", directory);
+	if (symlinkat(target, f->staging, path) != 0)
+		return err_errno(e, errno, "Linking the source of %s", slug);
+	(void)snprintf(path, sizeof path, "%s/index.ts", directory);
+	return put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, e);
+}
+
+bool folder_check_adopt(const struct folder *f, const char *slug, struct err *e)
+{
+	/* A directory that moves to another one changes its "..": that takes writing in it (rename(2)). */
+	if (faccessat(f->root, slug, W_OK | X_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	(void)err_set(e, ERR_CONFLICT, "not_writable", "The directory %s cannot be moved aside: %s", slug,
+		      strerror(errno));
+	return err_hint(e, "chown it to the user that functions-admin runs as (uid %ld).", (long)geteuid());
+}
+
+bool folder_adopt(struct folder *f, const char *slug, const char *release, const char *deno_json, char **moved_to,
+		  struct arena *a, struct err *e)
+{
+	int adopted = make_dir(f->private, ADOPTED, 0700);
+	char directory[TEMPORARY_SIZE];
+	bool ok = false;
+
+	temporary_name(directory, slug_is_short(slug) ? slug : "function");
+	*moved_to = arena_printf(a, PRIVATE "/" ADOPTED "/%s", directory);
+	if (adopted < 0)
+		return err_errno(e, errno, "Making %s/%s/%s", f->path, PRIVATE, ADOPTED);
+	if (*moved_to == NULL) {
+		(void)err_no_memory(e);
+		goto out;
+	}
+	if (!build_stub(f, directory, slug, release, deno_json, e))
+		goto out;
+	/* One step: a reader finds the old directory or the stub, never nothing. */
+	if (renameat2(f->staging, directory, f->root, slug, RENAME_EXCHANGE) != 0) {
+		(void)err_errno(e, errno, "Replacing the directory %s", slug);
+		(void)err_hint(e, "It must belong to the user that functions-admin runs as (uid %ld).",
+			       (long)geteuid());
+		goto out;
+	}
+	/* The next start would sweep it away with what else lies in staging/: out of there before anything else. */
+	if (renameat2(f->staging, directory, adopted, directory, RENAME_NOREPLACE) != 0) {
+		int number = errno;
+
+		(void)renameat2(f->staging, directory, f->root, slug, RENAME_EXCHANGE);
+		(void)err_errno(e, number, "Keeping the old directory of %s", slug);
+		goto out;
+	}
+	ok = fsync(adopted) == 0 && fsync(f->root) == 0 ? true : err_errno(e, errno, "Adopting %s", slug);
+out:
+	if (!ok)
+		(void)remove_tree(f->staging, directory);
+	(void)close(adopted);
+	return ok;
 }
 
 /* A new stub gets its name with index.ts in it, so that a directory of ours is never taken for a stranger's. */

@@ -3,7 +3,7 @@
  *
  *   <slug>/index.ts              a stub that imports .releases/<slug>/<release>/index.ts, swapped by rename(2)
  *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
- *   .functions-admin/            lock, manifest.json, secrets.json, staging/ (swept at start)
+ *   .functions-admin/            lock, manifest.json, secrets.json, staging/ (swept at start), adopted/ (kept)
  *   anything else                not ours, never touched
  *
  * A struct folder is shared by all threads; a struct staging belongs to one. Everything is done relative to directory
@@ -31,6 +31,12 @@ void folder_close(struct folder *f);
 
 const char *folder_path(const struct folder *f);
 
+/* The directory's descriptor, for fs/foreign.h; it stays the folder's own. */
+int folder_root(const struct folder *f);
+
+/* Is this entry of the folder a stub, or one of our own directories? */
+bool folder_is_ours(const struct folder *f, const char *name);
+
 /* ERR_CONFLICT where <slug> is there and is not one of our stubs. */
 MUST_CHECK bool folder_check_slug(const struct folder *f, const char *slug, struct err *e);
 
@@ -48,6 +54,17 @@ char *folder_active_release(const struct folder *f, struct arena *a, const char 
  */
 MUST_CHECK bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json,
 			      struct err *e);
+
+/* Could folder_adopt() move this directory? ERR_CONFLICT with a hint where it belongs to another user. */
+MUST_CHECK bool folder_check_adopt(const struct folder *f, const char *slug, struct err *e);
+
+/*
+ * Puts a stub in the place of a directory that somebody made by hand, in one step. The directory is kept, below
+ * .functions-admin/adopted/; *moved_to (in the arena) says where. ERR_INTERNAL with a hint where it belongs to another
+ * user.
+ */
+MUST_CHECK bool folder_adopt(struct folder *f, const char *slug, const char *release, const char *deno_json,
+			     char **moved_to, struct arena *a, struct err *e);
 
 /* Removes the stub, if it is ours. The releases stay until folder_remove_releases. */
 MUST_CHECK bool folder_unlink(struct folder *f, const char *slug, struct err *e);

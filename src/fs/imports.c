@@ -263,6 +263,7 @@ struct check {
 	const char *hosts;
 	struct map map;
 	bool paths_mapped;
+	bool lenient; /* only what is reached is of interest */
 	bool *seen;
 	size_t *queue;
 	size_t queued;
@@ -401,7 +402,7 @@ static bool check_file(struct check *c, size_t index, struct err *e)
 	sure = script_imports(text, len, jsx, check_import, c);
 	if (c->failed)
 		return false;
-	if (sure && c->has_finding) {
+	if (sure && c->has_finding && !c->lenient) {
 		*e = c->finding;
 		return false;
 	}
@@ -413,35 +414,53 @@ static bool check_file(struct check *c, size_t index, struct err *e)
 	return true;
 }
 
-bool imports_check(struct arena *a, const struct imports_tree *tree, const char *entrypoint, const char *import_map,
-		   const char *hosts, struct err *e)
+static bool follow(struct check *c, const char *entrypoint, const char *import_map, struct err *e)
 {
-	struct check c = {.arena = a, .tree = tree, .hosts = hosts, .e = e, .found_max = tree->count};
+	const struct imports_tree *tree = c->tree;
 	long first = find_file(tree, entrypoint);
 	const char *scope;
 	json_t *table;
 	size_t total = 0;
 
-	c.seen = arena_array(a, tree->count, sizeof *c.seen);
-	c.queue = arena_array(a, tree->count, sizeof *c.queue);
-	c.found = arena_array(a, tree->count, sizeof *c.found);
-	if (c.seen == NULL || c.queue == NULL || c.found == NULL)
+	c->e = e;
+	c->found_max = tree->count;
+	c->queue = arena_array(c->arena, tree->count, sizeof *c->queue);
+	c->found = arena_array(c->arena, tree->count, sizeof *c->found);
+	if (c->seen == NULL || c->queue == NULL || c->found == NULL)
 		return err_no_memory(e);
-	if (import_map != NULL && !load_map(a, tree, import_map, true, &c.map, e))
+	if (import_map != NULL && !load_map(c->arena, tree, import_map, true, &c->map, e))
 		return false;
-	c.paths_mapped = maps_paths(c.map.imports);
-	json_object_foreach (c.map.scopes, scope, table)
-		c.paths_mapped = c.paths_mapped || maps_paths(table);
+	c->paths_mapped = maps_paths(c->map.imports);
+	json_object_foreach (c->map.scopes, scope, table)
+		c->paths_mapped = c->paths_mapped || maps_paths(table);
 	if (first < 0)
 		return true;
-	c.seen[first] = true;
-	c.queue[c.queued++] = (size_t)first;
-	for (size_t i = 0; i < c.queued; i++) {
-		total += tree->sizes[c.queue[i]];
+	c->seen[first] = true;
+	c->queue[c->queued++] = (size_t)first;
+	for (size_t i = 0; i < c->queued; i++) {
+		total += tree->sizes[c->queue[i]];
 		if (total > IMPORTS_MAX_TOTAL)
 			return true;
-		if (!check_file(&c, c.queue[i], e))
+		if (!check_file(c, c->queue[i], e))
 			return false;
 	}
 	return true;
+}
+
+bool imports_check(struct arena *a, const struct imports_tree *tree, const char *entrypoint, const char *import_map,
+		   const char *hosts, struct err *e)
+{
+	struct check c = {.arena = a, .tree = tree, .hosts = hosts};
+
+	c.seen = arena_array(a, tree->count, sizeof *c.seen);
+	return follow(&c, entrypoint, import_map, e);
+}
+
+bool imports_reach(struct arena *a, const struct imports_tree *tree, const char *entrypoint, const char *import_map,
+		   bool *reached, struct err *e)
+{
+	struct check c = {.arena = a, .tree = tree, .seen = reached, .lenient = true};
+
+	memset(reached, 0, tree->count * sizeof *reached);
+	return follow(&c, entrypoint, import_map, e);
 }

@@ -37,4 +37,11 @@ struct imports_tree {
 MUST_CHECK bool imports_check(struct arena *a, const struct imports_tree *tree, const char *entrypoint,
 			      const char *import_map, const char *hosts, struct err *e);
 
+/*
+ * Which files the entrypoint needs: reached[i] is set for each that a static import leads to, and for what these
+ * import. Imports that lead nowhere are passed over. reached: tree->count flags.
+ */
+MUST_CHECK bool imports_reach(struct arena *a, const struct imports_tree *tree, const char *entrypoint,
+			      const char *import_map, bool *reached, struct err *e);
+
 #endif

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "fs/release.h"
+#include "service/drift.h"
 #include "service/secret.h"
 #include "service/settings.h"
 #include "store/blob.h"
@@ -97,6 +98,17 @@ bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a,
 		return true;
 	log_info("%s: release %s is built from the database", f->slug, release);
 	return build_release(s, c, a, f, release, e);
+}
+
+bool apply_rebuild_release(struct service *s, struct arena *a, const struct function *f, struct err *e)
+{
+	char *release = folder_release_name(a, f->version.number, f->version.digest);
+	struct pg_conn *c = NULL;
+	bool ok = release != NULL || err_no_memory(e);
+
+	ok = ok && pg_acquire(s->pool, &c, e) && build_release(s, c, a, f, release, e);
+	pg_release(c);
+	return ok;
 }
 
 /* The manifest */
@@ -293,8 +305,28 @@ static bool switch_stub(struct service *s, struct arena *a, const struct functio
 		return true;
 	if (e->kind != ERR_CONFLICT)
 		return false;
-	log_error("%s: %s", f->slug, e->message);
+	/* An import goes on to put the stub there itself. */
+	if (text_eq(f->version.source, "import"))
+		log_info("%s: the directory that it was imported from is still in its place", f->slug);
+	else
+		log_error("%s: %s", f->slug, e->message);
+	*e = (struct err)ERR_INIT;
 	return true;
+}
+
+bool apply_adopt(struct service *s, struct arena *a, const struct function *f, char **kept_at, struct err *e)
+{
+	char *release = folder_release_name(a, f->version.number, f->version.digest);
+	const char *deno_json =
+		release != NULL ? release_stub_deno_json(a, f->slug, release, f->version.import_map) : NULL;
+	bool ok;
+
+	if (deno_json == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_lock(&s->apply_lock);
+	ok = folder_adopt(s->folder, f->slug, release, deno_json, kept_at, a, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	return ok;
 }
 
 /* The releases of all versions that get calls. */
@@ -457,7 +489,9 @@ void apply_tidy(struct service *s, const char *slug)
 
 	(void)pthread_mutex_lock(&s->apply_lock);
 	shown = find_item(s->applied, slug);
-	if (shown == NULL)
+	if (drift_holds(s, slug))
+		log_warn("%s: a release was edited on disk, so old releases of it stay", slug);
+	else if (shown == NULL)
 		ok = folder_remove_releases(s->folder, slug, keep_none, &failed);
 	else if (!shown->split)
 		ok = folder_prune_releases(s->folder, slug, shown->release, (size_t)s->cfg->max_disk_releases, &failed);

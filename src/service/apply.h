@@ -37,9 +37,19 @@ MUST_CHECK bool apply_secrets(struct service *s, struct err *e);
  */
 void apply_tidy(struct service *s, const char *slug);
 
+/*
+ * Puts the stub of an imported function, which is active already, in the place of the directory that it was imported
+ * from; *kept_at: where that is now (folder_adopt()).
+ */
+MUST_CHECK bool apply_adopt(struct service *s, struct arena *a, const struct function *f, char **kept_at,
+			    struct err *e);
+
 /* Makes sure that the release of f->version is on disk, building it from the database if need be. */
 MUST_CHECK bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
 				     struct err *e);
+
+/* The release of f->version as the database has it, in the place of the one on disk. */
+MUST_CHECK bool apply_rebuild_release(struct service *s, struct arena *a, const struct function *f, struct err *e);
 
 /* The version as manifest and boot request have it; strings in the arena. NULL when memory is out. */
 const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent,

@@ -247,6 +247,7 @@ static bool bring_out(struct service *s, struct arena *a, const struct actor *wh
 	}
 	if (!req->bundle_only) {
 		item->expected = req->expected;
+		item->adopts = req->adopts;
 		/* Of several that create one function at once, all found none: the first to become active wins. */
 		if (req->expect == EXPECT_NEW)
 			item->expected = (struct expectation){.set = true, .updated_at = item->function.updated_at};
@@ -316,7 +317,7 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	*out = (struct deploy_result){0};
 	if (!upload_files(req->upload, &files, e) || !check_request(req, &files, e) ||
 	    !describe_version(s, a, who, req, &files, &v, e) || !find_current(s, a, req, &current, &found, e) ||
-	    !folder_check_slug(s->folder, req->slug, e) ||
+	    (!req->adopts && !folder_check_slug(s->folder, req->slug, e)) ||
 	    (!is_checked_later(s, req) && !check_imports(s, a, req, &files, e)))
 		return false;
 	out->created = !found;

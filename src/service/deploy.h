@@ -30,6 +30,7 @@ struct deploy_request {
 	bool respond_async; /* answer once it is stored and staged, where that can be done; see deploy_result.accepted
 			     */
 	const char *source; /* deploy (also where it is NULL), import, template */
+	bool adopts;        /* a directory that is not ours may lie where the stub belongs; see apply_adopt() */
 	struct expectation expected; /* of the function as it is now: ERR_PRECONDITION where it is not so */
 	struct upload *upload;
 };

@@ -105,46 +105,52 @@ static bool load(struct comparison *cmp, const struct file *file, const char **t
 	return true;
 }
 
-static bool make_diff(struct comparison *cmp, const struct file *from, const struct file *to, struct difference *out,
-		      struct err *e)
+bool history_text_diff(struct arena *a, const struct difference_text *from, const struct difference_text *to,
+		       size_t *shown, struct difference *out, struct err *e)
 {
 	git_diff_options options;
 	git_buf text = GIT_BUF_INIT;
 	git_patch *patch = NULL;
-	const char *old_text;
-	const char *new_text;
 	bool ok = false;
 
 	if (git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION) != 0)
 		return err_no_memory(e);
-	if (!load(cmp, from, &old_text, e) || !load(cmp, to, &new_text, e))
-		return false;
 	options.context_lines = 3;
-	if (git_patch_from_buffers(&patch, from != NULL ? old_text : NULL, from != NULL ? (size_t)from->size : 0,
-				   out->path, to != NULL ? new_text : NULL, to != NULL ? (size_t)to->size : 0,
-				   out->path, &options) != 0 ||
+	if (git_patch_from_buffers(&patch, from != NULL ? from->text : NULL, from != NULL ? from->len : 0, out->path,
+				   to != NULL ? to->text : NULL, to != NULL ? to->len : 0, out->path, &options) != 0 ||
 	    git_patch_to_buf(&text, patch) != 0) {
 		(void)err_no_memory(e);
 		goto out;
 	}
 	out->binary = patch != NULL && git_patch_get_delta(patch)->flags & GIT_DIFF_FLAG_BINARY;
-	if (!out->binary && cmp->shown + text.size > DIFFERENCE_MAX_TOTAL) {
+	if (!out->binary && *shown + text.size > DIFFERENCE_MAX_TOTAL) {
 		out->too_large = true;
 	} else if (!out->binary) {
 		/* What is not UTF-8 cannot stand in JSON; to the reader it is as good as binary. */
 		out->binary = !text_utf8_valid(text.ptr != NULL ? text.ptr : "", text.size);
-		out->diff = out->binary ? NULL : arena_strndup(cmp->arena, text.ptr != NULL ? text.ptr : "", text.size);
+		out->diff = out->binary ? NULL : arena_strndup(a, text.ptr != NULL ? text.ptr : "", text.size);
 		if (!out->binary && out->diff == NULL) {
 			(void)err_no_memory(e);
 			goto out;
 		}
-		cmp->shown += text.size;
+		*shown += text.size;
 	}
 	ok = true;
 out:
 	git_buf_dispose(&text);
 	git_patch_free(patch);
 	return ok;
+}
+
+static bool make_diff(struct comparison *cmp, const struct file *from, const struct file *to, struct difference *out,
+		      struct err *e)
+{
+	struct difference_text old_text = {.len = from != NULL ? (size_t)from->size : 0};
+	struct difference_text new_text = {.len = to != NULL ? (size_t)to->size : 0};
+
+	return load(cmp, from, &old_text.text, e) && load(cmp, to, &new_text.text, e) &&
+	       history_text_diff(cmp->arena, from != NULL ? &old_text : NULL, to != NULL ? &new_text : NULL,
+				 &cmp->shown, out, e);
 }
 
 static bool compare(struct comparison *cmp, const char *path, const struct file *from, const struct file *to,

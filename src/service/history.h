@@ -50,4 +50,14 @@ struct difference_list {
 MUST_CHECK bool history_diff(struct service *s, struct arena *a, const struct function *from, const struct function *to,
 			     struct difference_list *out, struct err *e);
 
+struct difference_text {
+	const char *text;
+	size_t len;
+};
+
+/* The unified diff of one file's two texts, NULL for one that is not there, into *out, whose path is set. *shown: bytes
+ * of diffs so far, which grows; beyond DIFFERENCE_MAX_TOTAL only too_large is told. */
+MUST_CHECK bool history_text_diff(struct arena *a, const struct difference_text *from, const struct difference_text *to,
+				  size_t *shown, struct difference *out, struct err *e);
+
 #endif

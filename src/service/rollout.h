@@ -18,6 +18,7 @@ struct rollout_item {
 	struct shares shares;                 /* how calls are split; count 0: all go to the version */
 	const char *sticky;                   /* JSON; NULL keeps it */
 	bool skip_boot;                       /* the runtime has booted this version before */
+	bool adopts;                          /* as in struct deploy_request */
 	struct expectation expected;
 };
 

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "service/apply.h"
 #include "service/current.h"
+#include "service/drift.h"
 #include "service/hold.h"
 #include "service/keyring.h"
 #include "service/probe.h"
@@ -70,7 +71,9 @@ static struct service *new_further(struct service *base, const struct project *p
 
 	if (s == NULL)
 		return NULL;
-	if ((s->own_cfg = config_of(base, project)) == NULL || !holds_new(&s->holds, &ignored)) {
+	if ((s->own_cfg = config_of(base, project)) == NULL || !holds_new(&s->holds, &ignored) ||
+	    !drift_new(&s->drift, &ignored)) {
+		holds_free(s->holds);
 		free(s->own_cfg);
 		free(s);
 		return NULL;
@@ -103,7 +106,7 @@ bool service_open(struct service **out, const struct config *cfg, int connection
 		crypto_key_wipe(&master);
 	}
 	s->cfg = cfg;
-	if (!pg_pool_new(&s->pool, cfg, connections, e) || !holds_new(&s->holds, e) ||
+	if (!pg_pool_new(&s->pool, cfg, connections, e) || !holds_new(&s->holds, e) || !drift_new(&s->drift, e) ||
 	    !current_new(&s->current, s->pool, e)) {
 		service_close(s);
 		return false;
@@ -255,6 +258,7 @@ void service_close(struct service *s)
 		return;
 	service_close(atomic_load(&s->further));
 	service_close(s->nowhere);
+	drift_free(s->drift);
 	holds_free(s->holds);
 	watch_free(s->watch);
 	applied_free(s->applied);

@@ -20,6 +20,7 @@ struct holds;
 struct watch;
 struct keyring;
 struct current;
+struct drift;
 struct probe;
 struct secret_file;
 
@@ -30,6 +31,7 @@ struct service {
 	struct folder *folder;   /* NULL: this process deploys nowhere (commands) */
 	struct probe *probe;     /* NULL: no runtime is configured */
 	struct holds *holds;     /* whose releases are in use by a rollout */
+	struct drift *drift;     /* what was seen of the releases on disk */
 	pthread_mutex_t apply_lock;
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */

@@ -11,8 +11,8 @@
 	" FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id"
 #define OF_PROJECT " WHERE f.project_ref = $1 AND f.deleted_at IS NULL"
 
-/* OFFSET 0 has the server look each active version up in its index. Joined freely it reads all versions there are, which
- * takes four times as long where functions have a hundred each (bench/README.md). */
+/* OFFSET 0 has the server look each active version up in its index. Joined freely it reads all versions there are,
+ * which takes four times as long where functions have a hundred each (bench/README.md). */
 static const struct pg_stmt select_active = {
 	"function_list_active",
 	"SELECT " COLUMNS ", " VERSION_COLUMNS " FROM functions_admin.edge_functions f CROSS JOIN LATERAL"

@@ -27,8 +27,7 @@ fs.writeFileSync(`${bin}/token`, `${TOKEN}\n`, { mode: 0o600 });
 function run(folder, ...options) {
   fs.rmSync(`${bin}/calls`, { force: true });
   const start = options.includes('--start');
-  const careful = options.includes('--careful');
-  const args = [folder, ...options.filter((option) => !['--start', '--careful'].includes(option)), ...(start ? [] : ['--no-start']), ...(careful ? [] : ['--without-existing'])];
+  const args = [folder, ...options.filter((option) => option !== '--start'), ...(start ? [] : ['--no-start'])];
   const done = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, PATH: `${bin}:${process.env.PATH}` } });
   done.calls = fs.existsSync(`${bin}/calls`) ? fs.readFileSync(`${bin}/calls`, 'utf8').trim().split('\n') : [];
   return done;
@@ -164,25 +163,27 @@ describe('docker', () => {
     for (const [kind, service] of [['older', 'kong'], ['newer', 'api-gw']]) {
       const folder = layout(kind);
       const expected = ['compose up -d --build --wait functions-admin functions', `compose restart ${service}`];
-      assert.deepEqual(installed(folder, '--start').calls, expected);
-      assert.deepEqual(installed(folder, '--start').calls, expected);
+      assert.deepEqual(installed(folder, '--start', '--without-import').calls, expected);
+      assert.deepEqual(installed(folder, '--start', '--without-import').calls, expected);
       assert.deepEqual(installed(folder, '--start', '--dry-run').calls, []);
       assert.deepEqual(installed(folder, '--start', '--uninstall').calls, ['compose rm --stop --force functions-admin', 'compose up -d functions', `compose restart ${service}`]);
     }
   });
 
-  test('functions that functions-admin does not know are named, and nothing is done without a word for it', () => {
+  test('functions that are there already are named, and imported once the service runs', () => {
     const folder = layout('older');
-    const before = snapshot(folder);
-    const done = run(folder, '--careful');
-    assert.equal(done.status, 1);
-    assert.match(done.stderr, /does not know them: hello\n/);
-    assert.match(done.stdout, /404 +until they are deployed again[^\n]*: hello\n/);
-    assert.deepEqual(snapshot(folder), before);
-    assert.match(installed(folder).stdout, /mv volumes\/functions\/hello elsewhere, then deploy it/);
+    const planned = run(folder, '--dry-run');
+    assert.match(planned.stdout, /import +each as its own version 1[^\n]*: hello\n/);
+    const left = run(folder, '--dry-run', '--without-import');
+    assert.match(left.stdout, /404 +until they are imported: hello\n/);
+    assert.match(installed(folder).stdout, /docker compose exec -T functions-admin functions-admin import --no-verify-jwt\n/);
+    const env = `${folder}/.env`;
+    fs.writeFileSync(env, fs.readFileSync(env, 'utf8').replace(/^FUNCTIONS_VERIFY_JWT=.*$/m, 'FUNCTIONS_VERIFY_JWT=true'));
+    const { calls } = installed(folder, '--start');
+    assert.equal(calls.at(-1), 'compose exec -T functions-admin functions-admin import');
     // Once they are ours there is nothing to say.
     fs.mkdirSync(`${folder}/volumes/functions/.releases/hello`, { recursive: true });
-    assert.doesNotMatch(installed(folder, '--careful').stdout, /hello/);
+    assert.doesNotMatch(installed(folder).stdout, /hello/);
   });
 
   test('a step that fails is named, and what to do then', () => {

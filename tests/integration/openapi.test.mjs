@@ -137,6 +137,20 @@ test('every operation succeeds as described', async () => {
   await ok(200, 'POST', `/v1/projects/${REF}/releases/${releases.json.data[0].id}/rollback`);
   await ok(200, 'PATCH', `/v1/projects/${REF}/settings`, { json: { retention: { versions: 50 }, smoke_test: null } });
   await ok(200, 'GET', `/v1/projects/${REF}/settings`);
+  fs.mkdirSync(path.join(service.functionsDir, 'by-hand'));
+  fs.writeFileSync(path.join(service.functionsDir, 'by-hand/index.ts'), 'export default 7');
+  await ok(200, 'POST', service.functions('/import'), { json: { dry_run: true } });
+  assert.equal((await ok(200, 'POST', service.functions('/import'), { json: { name: 'by-hand' } })).json.imported, 1);
+  const edit = (text) => {
+    const releases = path.join(service.functionsDir, '.releases/by-hand');
+    fs.writeFileSync(path.join(releases, fs.readdirSync(releases)[0], 'source/by-hand/index.ts'), text);
+  };
+  edit('export default 8');
+  assert.equal((await ok(200, 'GET', `/v1/projects/${REF}/drift`)).json.drift.length, 1);
+  await ok(200, 'POST', service.functions('/by-hand/drift/revert'));
+  edit('export default 9');
+  await ok(200, 'POST', service.functions('/by-hand/drift/accept'), { json: { message: 'kept' } });
+  await ok(200, 'DELETE', service.functions('/by-hand'));
   await ok(200, 'DELETE', service.functions('/hello'));
   await ok(200, 'POST', service.functions('/hello/restore'), { json: {} });
   const staging = fs.mkdtempSync(path.join(service.functionsDir, '..', 'staging-'));

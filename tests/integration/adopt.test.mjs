@@ -1,0 +1,210 @@
+// Functions that somebody put into the folder by hand, and hands that edit what was deployed.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { makeService, startPostgres, startRuntime } from '../lib/service.mjs';
+
+let postgres;
+before(async () => { postgres = await startPostgres(); });
+after(() => postgres?.remove());
+
+const sha = (text) => createHash('sha256').update(text).digest('hex');
+const write = (folder, files) => {
+  for (const [name, content] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+    fs.writeFileSync(path.join(folder, name), content);
+  }
+};
+async function withService(options, fn) {
+  const service = makeService(postgres, { options });
+  try {
+    await fn(service);
+  } finally { await service.remove(); }
+}
+const HAND_MADE = {
+  'main/index.ts': 'Deno.serve(() => new Response("main"));',
+  'README.md': 'notes',
+  '_shared/cors.ts': 'export const cors = { "access-control-allow-origin": "*" };',
+  '_shared/data.json': '{"read": "at run time"}',
+  '_unused/old.ts': 'export {};',
+  'hello/index.ts': 'import { cors } from "../_shared/cors.ts";\nDeno.serve(() => new Response("hello", { headers: cors }));\n',
+  'hello/deno.json': '{ "imports": { "x": "./lib/x.ts" } }',
+  'hello/lib/x.ts': 'export const x = 1;',
+  'hello/.env.local': 'SECRET=do-not-store-me',
+  'hello/node_modules/pkg/index.js': 'module.exports = 1;',
+  'mapped/index.ts': 'import { cors } from "shared/cors.ts";\nDeno.serve(() => new Response(JSON.stringify(cors)));\n',
+  'mapped/import_map.json': '{ "imports": { "shared/": "../_shared/" } }',
+  'broken/index.ts': 'import { gone } from "./gone.ts";\nDeno.serve(() => new Response(gone));\n',
+  'bad name/index.ts': 'Deno.serve(() => new Response("x"));',
+  'nothing/readme.txt': 'no entry point here',
+};
+const files = (folder) => fs.readdirSync(folder, { recursive: true }).filter((name) => !name.startsWith('.functions-admin') && fs.lstatSync(path.join(folder, name)).isFile()).sort();
+const content = (folder) => Object.fromEntries(files(folder).map((name) => [name, sha(fs.readFileSync(path.join(folder, name)))]));
+
+describe('import', () => {
+  test('a dry run says what would be taken, what not and why, and changes nothing; the import keeps everything', () => withService({ max_file_bytes: 4096 }, async (service) => {
+    write(service.functionsDir, HAND_MADE);
+    write(service.functionsDir, { 'hello/huge.bin': Buffer.alloc(5000) });
+    fs.symlinkSync('/etc/passwd', path.join(service.functionsDir, 'hello/passwd.txt'));
+    fs.symlinkSync('hello', path.join(service.functionsDir, 'linked'));
+    await service.start();
+    const before = content(service.functionsDir), rows = service.sql('SELECT count(*) FROM functions_admin.edge_functions');
+
+    const dry = service.run('import', ['--dry-run', '--json']);
+    assert.equal(dry.status, 1, dry.stderr);
+    const plan = JSON.parse(dry.stdout), item = (name) => plan.items.find((each) => each.name === name);
+    assert.deepEqual([plan.dry_run, plan.imported, plan.refused], [true, 2, 2]);
+    assert.deepEqual([item('hello').outcome, item('hello').entrypoint_path, item('hello').import_map_path, item('hello').files], ['planned', 'hello/index.ts', 'hello/deno.json', 5]);
+    assert.deepEqual(item('hello').left_out.map(({ path: name }) => name), ['hello/.env.local', 'hello/huge.bin', 'hello/node_modules', 'hello/passwd.txt']);
+    assert.match(item('hello').left_out[3].reason, /symbolic link/);
+    assert.match(item('hello').left_out[1].reason, /max_file_bytes/);
+    assert.deepEqual([item('mapped').outcome, item('mapped').import_map_path, item('mapped').files], ['planned', 'mapped/import_map.json', 4]);
+    assert.match(item('broken').reason, /broken\/index\.ts, line 1: the import "\.\/gone\.ts" is not among/);
+    assert.equal(item('bad name').outcome, 'refused');
+    for (const [name, why] of [['main', /main service/], ['README.md', /not a directory/], ['_shared', /shared/], ['nothing', /no index\.ts/], ['linked', /not a directory/]]) {
+      assert.equal(item(name).outcome, 'skipped', name);
+      assert.match(item(name).reason, why);
+    }
+    assert.deepEqual(content(service.functionsDir), before, 'nothing on disk has changed');
+    assert.equal(service.sql('SELECT count(*) FROM functions_admin.edge_functions'), rows);
+    const said = service.run('import', ['--dry-run']).stdout;
+    assert.match(said, /^planned {3}hello: 5 files, \d+ bytes, entry hello\/index\.ts, import map hello\/deno\.json$/m);
+    assert.match(said, /left out hello\/\.env\.local: it holds secrets/);
+    assert.match(said, /^would be imported: 2; refused: 2$/m);
+
+    const done = service.run('import', ['--no-verify-jwt', '--message', 'as found']);
+    assert.equal(done.status, 1, done.stderr);
+    assert.match(done.stdout, /^imported: 2; refused: 2$/m);
+    const hello = (await service.ask('GET', service.functions('/hello'))).json;
+    assert.deepEqual([hello.version, hello.verify_jwt, hello.import_map], [1, false, true]);
+    assert.equal(service.sql(`SELECT source, message FROM functions_admin.edge_function_versions WHERE function_id = '${hello.id}'`), 'import|as found');
+    assert.equal(service.sql(`SELECT path FROM functions_admin.edge_function_files WHERE function_id = '${hello.id}' ORDER BY path`), '_shared/cors.ts\n_shared/data.json\nhello/deno.json\nhello/index.ts\nhello/lib/x.ts');
+    const stub = fs.readFileSync(path.join(service.functionsDir, 'hello/index.ts'), 'utf8');
+    assert.match(stub, /^\/\/ Written by functions-admin/);
+    const kept = fs.readdirSync(path.join(service.functionsDir, '.functions-admin/adopted')).find((name) => name.startsWith('hello-'));
+    const old = path.join(service.functionsDir, '.functions-admin/adopted', kept);
+    assert.equal(fs.readFileSync(path.join(old, '.env.local'), 'utf8'), 'SECRET=do-not-store-me');
+    assert.equal(fs.readlinkSync(path.join(old, 'passwd.txt')), '/etc/passwd');
+    assert.ok(!service.sql('SELECT encode(data, \'escape\') FROM functions_admin.blob_chunks').includes('do-not-store-me'));
+    for (const name of ['_shared/cors.ts', 'main/index.ts', 'broken/index.ts', 'README.md']) assert.equal(sha(fs.readFileSync(path.join(service.functionsDir, name))), before[name], name);
+    assert.match(service.sql(`SELECT actor, action, target FROM functions_admin.audit_log WHERE action = 'function.deploy' AND target = 'hello'`), /^token functions-admin import by command line \(\w+\)\|function\.deploy\|hello$/);
+    assert.equal(service.sql(`SELECT count(*) FROM functions_admin.access_tokens WHERE name LIKE 'functions-admin import%' AND revoked_at IS NULL`), '0', 'the tokens of the calls are gone');
+
+    // Again: what is managed is no longer looked at.
+    const again = JSON.parse(service.run('import', ['--json']).stdout);
+    assert.deepEqual([again.imported, again.items.some(({ name }) => name === 'hello')], [0, false]);
+    const none = service.run('import', ['hello']);
+    assert.deepEqual([none.status, /no "hello"/.test(none.stderr)], [5, true], none.stderr);
+    // And from then on it is a function like any other.
+    const deployed = await service.deploy('hello', 'Deno.serve(() => new Response("two"))');
+    assert.deepEqual([deployed.status, deployed.json.version], [201, 2]);
+  }));
+
+  test('an import that does not boot is refused, and the directory stays as it was', async () => {
+    const service = makeService(postgres, {});
+    let runtime;
+    try {
+      runtime = await startRuntime(service.functionsDir);
+      service.writeConfig({ runtime_url: runtime.url });
+      write(service.functionsDir, { 'good/index.ts': 'Deno.serve(() => new Response("good"))', 'throws/index.ts': 'throw new Error("BOOT_FAILS");' });
+      await service.start();
+      const answer = await service.ask('POST', service.functions('/import'), { json: {} });
+      assert.equal(answer.status, 200);
+      const outcome = Object.fromEntries(answer.json.items.map((each) => [each.name, each.outcome]));
+      assert.deepEqual([outcome.good, outcome.throws], ['imported', 'refused']);
+      assert.match(answer.json.items.find(({ name }) => name === 'throws').reason, /BOOT_FAILS was found/);
+      assert.equal(fs.readFileSync(path.join(service.functionsDir, 'throws/index.ts'), 'utf8'), 'throw new Error("BOOT_FAILS");');
+      assert.equal((await service.ask('GET', service.functions('/throws'))).status, 404);
+    } finally {
+      await service.remove();
+      await runtime?.stop();
+    }
+  });
+
+  test('refusals: wrong types, a name that is no slug, a token for other functions, a service that does not run', () => withService({}, async (service) => {
+    write(service.functionsDir, { 'hello/index.ts': 'Deno.serve(() => new Response("x"))' });
+    const stopped = service.run('import', []);
+    assert.deepEqual([stopped.status, /start functions-admin serve/.test(stopped.stderr)], [3, true], stopped.stderr);
+    await service.start();
+    for (const [json, status] of [[{ dry_run: 'yes' }, 422], [{ name: '../etc' }, 422], [{ name: 'absent' }, 404], [[], 422], [{ message: 'two\nlines' }, 422]])
+      assert.equal((await service.ask('POST', service.functions('/import'), { json })).status, status, JSON.stringify(json));
+    const made = service.run('token', ['create', '--name', 'ci', '--scope', 'functions:read', '--scope', 'functions:write', '--slug', 'ci-*']);
+    const bound = await service.ask('POST', service.functions('/import'), { json: {}, headers: { authorization: `Bearer ${made.stdout.trim()}` } });
+    assert.deepEqual([bound.status, bound.json.items], [200, []], 'it sees only its functions');
+    assert.ok(fs.existsSync(path.join(service.functionsDir, 'hello/index.ts')));
+    assert.equal(service.sql('SELECT count(*) FROM functions_admin.edge_functions'), '0');
+  }));
+});
+
+describe('drift', () => {
+  const release = (service, slug) => {
+    const dir = path.join(service.functionsDir, '.releases', slug);
+    return path.join(dir, fs.readdirSync(dir).sort()[0], 'source');
+  };
+  test('an edited file is found, shown as a diff, kept over deploys, reverted or accepted', () => withService({ max_disk_releases: 1 }, async (service) => {
+    await service.start();
+    await service.deploy('edited', { 'index.ts': 'Deno.serve(() => new Response("one"))\n', 'lib.ts': 'export {}\n' });
+    await service.deploy('intact', 'Deno.serve(() => new Response("intact"))');
+    const clean = service.run('drift', []);
+    assert.deepEqual([clean.status, clean.stdout], [0, 'everything is on disk as it was deployed\n'], clean.stderr);
+    const source = release(service, 'edited');
+    fs.writeFileSync(path.join(source, 'index.ts'), 'Deno.serve(() => new Response("by hand"))\n');
+    fs.writeFileSync(path.join(source, 'extra.ts'), 'export const extra = 1;\n');
+    fs.rmSync(path.join(source, 'lib.ts'));
+
+    const shown = await service.ask('GET', `/v1/projects/${service.ref ?? 'default'}/drift`);
+    assert.deepEqual(shown.json.drift.map(({ slug, version, stub_changed, files }) => [slug, version, stub_changed, files.map((f) => `${f.change} ${f.path}`)]),
+      [['edited', 1, false, ['added extra.ts', 'modified index.ts', 'removed lib.ts']]]);
+    const said = service.run('drift', ['edited']);
+    assert.equal(said.status, 1);
+    assert.match(said.stdout, /^-Deno\.serve\(\(\) => new Response\("one"\)\)\n\+Deno\.serve\(\(\) => new Response\("by hand"\)\)$/m);
+    assert.match(service.run('doctor', []).stdout, /^warning {2}drift +1 functions on disk are not what was deployed$/m);
+
+    // A deploy does not lose the edit, although only one release is kept on disk.
+    assert.equal((await service.deploy('edited', 'Deno.serve(() => new Response("two"))')).status, 201);
+    assert.equal(fs.readFileSync(path.join(source, 'index.ts'), 'utf8'), 'Deno.serve(() => new Response("by hand"))\n');
+    await service.ask('POST', service.functions('/edited/rollback'), { json: { version: 1 } });
+
+    const reverted = service.run('drift', ['revert', 'edited']);
+    assert.deepEqual([reverted.status, reverted.stdout], [0, 'edited: version 1 is on disk again as it was deployed\n'], reverted.stderr);
+    assert.deepEqual(files(source), ['index.ts', 'lib.ts']);
+    assert.equal(fs.readFileSync(path.join(source, 'index.ts'), 'utf8'), 'Deno.serve(() => new Response("one"))\n');
+    assert.equal(service.run('drift', []).status, 0);
+    assert.match(service.run('doctor', []).stdout, /^ok {7}drift/m);
+
+    fs.writeFileSync(path.join(source, 'index.ts'), 'Deno.serve(() => new Response("mended"))\n');
+    const accepted = service.run('drift', ['accept', 'edited', '--message', 'mended at night']);
+    assert.equal(accepted.status, 0, accepted.stderr);
+    const f = (await service.ask('GET', service.functions('/edited'))).json;
+    assert.equal(f.version, 3);
+    assert.equal(service.sql(`SELECT source, message FROM functions_admin.edge_function_versions WHERE function_id = '${f.id}' AND version = 3`), 'drift|mended at night');
+    assert.equal(fs.readFileSync(path.join(source, 'index.ts'), 'utf8'), 'Deno.serve(() => new Response("one"))\n', 'version 1 has its own bytes again');
+    assert.equal(service.run('drift', []).status, 0);
+    for (const action of ['accept', 'revert']) {
+      const refused = await service.ask('POST', service.functions(`/edited/drift/${action}`), { json: {} });
+      assert.deepEqual([refused.status, refused.json.code], [409, 'no_drift']);
+    }
+  }));
+
+  test('a stub that was replaced is put back, and what replaced it is kept; a link in a release is never followed', () => withService({}, async (service) => {
+    await service.start();
+    await service.deploy('stub', 'Deno.serve(() => new Response("one"))');
+    fs.writeFileSync(path.join(service.functionsDir, 'stub/index.ts'), 'Deno.serve(() => new Response("mine"))');
+    const shown = await service.ask('GET', `/v1/projects/${service.ref ?? 'default'}/drift?slug=stub`);
+    assert.deepEqual(shown.json.drift.map(({ stub_changed, files }) => [stub_changed, files]), [[true, []]]);
+    const accept = await service.ask('POST', service.functions('/stub/drift/accept'), { json: {} });
+    assert.deepEqual([accept.status, accept.json.code], [409, 'only_the_stub']);
+    assert.equal((await service.ask('POST', service.functions('/stub/drift/revert'), { json: {} })).status, 200);
+    assert.match(fs.readFileSync(path.join(service.functionsDir, 'stub/index.ts'), 'utf8'), /Written by functions-admin/);
+    const kept = path.join(service.functionsDir, '.functions-admin/adopted');
+    assert.equal(fs.readFileSync(path.join(kept, fs.readdirSync(kept)[0], 'index.ts'), 'utf8'), 'Deno.serve(() => new Response("mine"))');
+
+    fs.symlinkSync('/etc/passwd', path.join(release(service, 'stub'), 'passwd.txt'));
+    const linked = await service.ask('GET', `/v1/projects/${service.ref ?? 'default'}/drift`);
+    assert.deepEqual(linked.json.drift[0].files.map(({ change, path: name, binary, diff }) => [change, name, binary, diff]), [['added', 'passwd.txt', true, undefined]]);
+    const refused = await service.ask('POST', service.functions('/stub/drift/accept'), { json: {} });
+    assert.deepEqual([refused.status, refused.json.code], [422, 'not_a_file']);
+  }));
+});
