@@ -307,11 +307,11 @@ bool change_remove(struct service *s, struct arena *a, const struct actor *who, 
 {
 	struct rollout_item item = {0};
 	struct pg_conn *c = NULL;
+	/* Also one that never served: a bundle whose PUT never came would else hold the slug for ever. */
 	bool ok = pg_acquire(s->pool, &c, e) &&
-		  function_find_active(c, a, req->project_ref, req->slug, &item.function, e);
+		  function_find_present(c, a, req->project_ref, req->slug, &item.function, e);
 
 	pg_release(c);
-	item.function.version = (struct version){0};
 	return ok && run_one(s, a, who, &item, req, "delete", "function.delete", false, NULL, e);
 }
 

@@ -15,6 +15,9 @@
 #include "store/project.h"
 #include "store/version.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +247,96 @@ static void record_failure(struct service *s, struct arena *a, const struct roll
 	pg_release(c);
 }
 
+/* Several functions are prepared side by side: what takes its time is the runtime booting them. */
+#define PREPARERS 4
+
+struct preparation {
+	struct service *service;
+	const struct actor *who;
+	const struct rollout *rollout;
+	struct activation *items;
+	struct err *errors; /* one for each item */
+	bool *done;
+	_Atomic size_t next;
+};
+
+static void *prepare_some(void *ctx)
+{
+	struct preparation *p = ctx;
+	size_t i;
+
+	log_context(p->who->request_id, p->who->name);
+	while ((i = atomic_fetch_add(&p->next, 1)) < p->rollout->count) {
+		const struct rollout_item *ri = &p->rollout->items[i];
+		/* Of its own: arenas belong to one thread, and nothing in this one outlives the item. */
+		struct arena *a = ri->function.version.number != 0 ? arena_new(0) : NULL;
+
+		if (ri->function.version.number == 0)
+			p->done[i] = true;
+		else if (a == NULL)
+			(void)err_no_memory(&p->errors[i]);
+		else
+			p->done[i] = prepare(p->service, a, ri, &p->items[i], &p->errors[i]);
+		arena_free(a);
+	}
+	log_context(NULL, NULL);
+	return NULL;
+}
+
+/* The first failure's kind, code and hint; the message names every function that failed, as far as it has room. */
+static bool gather_failures(const struct preparation *p, struct err *e)
+{
+	size_t failed = 0;
+
+	for (size_t i = 0; i < p->rollout->count; i++) {
+		if (p->done[i])
+			continue;
+		if (failed++ == 0)
+			*e = p->errors[i];
+	}
+	if (failed == 0)
+		return true;
+	if (p->rollout->count == 1)
+		return false;
+	e->message[0] = '\0';
+	for (size_t i = 0; i < p->rollout->count; i++) {
+		size_t len = strlen(e->message);
+
+		if (!p->done[i])
+			(void)snprintf(e->message + len, sizeof e->message - len, "%s%s: %s", len > 0 ? "; " : "",
+				       p->rollout->items[i].function.slug, p->errors[i].message);
+	}
+	return false;
+}
+
+static bool prepare_all(struct service *s, struct arena *a, const struct actor *who, const struct rollout *r,
+			struct activation *items, struct err *e)
+{
+	struct preparation p = {
+		.service = s,
+		.who = who,
+		.rollout = r,
+		.items = items,
+		.errors = arena_array(a, r->count, sizeof *p.errors),
+		.done = arena_array(a, r->count, sizeof *p.done),
+	};
+	pthread_t helpers[PREPARERS - 1];
+	size_t count = 0;
+
+	if (p.errors == NULL || p.done == NULL)
+		return err_no_memory(e);
+	if (s->probe != NULL)
+		while (count < PREPARERS - 1 && count + 1 < r->count &&
+		       pthread_create(&helpers[count], NULL, prepare_some, &p) == 0)
+			count++;
+	/* This thread does its part; where no other could be started, all of it. */
+	(void)prepare_some(&p);
+	log_context(who->request_id, who->name);
+	while (count > 0)
+		(void)pthread_join(helpers[--count], NULL);
+	return gather_failures(&p, e);
+}
+
 static bool run_held(struct service *s, struct arena *a, const struct actor *who, struct rollout *r, struct err *e)
 {
 	struct activation *items = arena_array(a, r->count, sizeof *items);
@@ -255,9 +348,10 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 		.message = r->message,
 		.restore = r->restore,
 	};
-	bool ok = items != NULL || err_no_memory(e);
 
-	for (size_t i = 0; ok && i < r->count; i++) {
+	if (items == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < r->count; i++) {
 		const struct rollout_item *ri = &r->items[i];
 
 		items[i] = (struct activation){
@@ -271,13 +365,9 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 			.expected = ri->expected,
 		};
 		if (ri->shares.count > 0 && items[i].traffic_after == NULL)
-			ok = err_no_memory(e);
-		if (ok && ri->function.version.number != 0)
-			ok = prepare(s, a, ri, &items[i], e);
-		if (!ok && r->count > 1)
-			(void)err_prefix(e, "%s", ri->function.slug);
+			return err_no_memory(e);
 	}
-	if (!ok || !activate(s, a, who, r, &set, e))
+	if (!prepare_all(s, a, who, r, items, e) || !activate(s, a, who, r, &set, e))
 		return false;
 	log_info("generation %lld is %s", (long long)r->generation, r->verified ? "served" : "active");
 	return true;

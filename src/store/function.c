@@ -28,10 +28,16 @@ static const struct pg_stmt select_version = {
 	"function_find_version",
 	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = $3::int4" OF_PROJECT " AND f.slug = $2",
 };
+static const struct pg_stmt select_present = {
+	"function_find_present",
+	"SELECT " COLUMNS " FROM functions_admin.edge_functions f" OF_PROJECT " AND f.slug = $2",
+};
 static const struct pg_stmt select_deleted = {
 	"function_find_deleted",
 	"SELECT " COLUMNS " FROM functions_admin.edge_functions f WHERE f.project_ref = $1 AND f.slug = $2"
-	" AND f.deleted_at IS NOT NULL ORDER BY f.deleted_at DESC LIMIT 1",
+	" AND f.deleted_at IS NOT NULL ORDER BY EXISTS (SELECT FROM functions_admin.release_items i WHERE "
+	"i.function_id = f.id"
+	" AND i.version_after IS NOT NULL) DESC, f.deleted_at DESC LIMIT 1",
 };
 static const struct pg_stmt select_by_id = {
 	"function_find_id",
@@ -135,6 +141,16 @@ bool function_find_active(struct pg_conn *c, struct arena *a, const char *projec
 	pg_text(&p, project_ref);
 	pg_text(&p, slug);
 	return find(c, a, &select_one_active, &p, true, out, e);
+}
+
+bool function_find_present(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+			   struct function *out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, project_ref);
+	pg_text(&p, slug);
+	return find(c, a, &select_present, &p, false, out, e);
 }
 
 bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,

@@ -13,11 +13,15 @@ MUST_CHECK bool function_list_active(struct pg_conn *c, struct arena *a, const c
 MUST_CHECK bool function_find_active(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				     struct function *out, struct err *e);
 
+/* The function of this slug that is not deleted, without a version: also one of which only bundles were stored. */
+MUST_CHECK bool function_find_present(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+				      struct function *out, struct err *e);
+
 /* A function that is not deleted, with one given version of it. ERR_NOT_FOUND: either is missing. */
 MUST_CHECK bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				      int version, struct function *out, struct err *e);
 
-/* The function of this slug that was deleted last, without a version. */
+/* The function of this slug that was deleted last, without a version; one that has served before one that never did. */
 MUST_CHECK bool function_find_deleted(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				      struct function *out, struct err *e);
 

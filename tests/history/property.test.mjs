@@ -92,7 +92,7 @@ class Model {
   /** The one that a restore brings back. */
   deleted(slug) {
     return [...this.functions.values()].filter((f) => f.slug === slug && f.project === stack.ref && f.deletedBy && this.at(slug) !== f)
-      .sort((x, y) => y.deletedBy - x.deletedBy)[0];
+      .sort((x, y) => y.history.some((item) => item.after) - x.history.some((item) => item.after) || y.deletedBy - x.deletedBy)[0];
   }
   previous(f) {
     return f.history.findLast((item) => item.after === f.active && item.before !== item.after)?.before ?? 0;
@@ -187,7 +187,8 @@ const kinds = {
   remove: {
     send: (op, header) => stack.api("DELETE", `functions/${op.slug}`, { headers: header }),
     expect(model, op) {
-      const f = model.seen(op.slug);
+      // Also one of which only bundles were stored.
+      const f = model.at(op.slug);
       return f ? { status: 200, items: [[f.id, 0, null]] } : { status: 404 };
     },
   },

@@ -112,6 +112,35 @@ test('the bulk update is one change of all: one version that does not boot, and 
   assert.deepEqual((await put([])).json, { functions: [] });
 });
 
+test('functions of a bulk update boot side by side, and the answer names every one that fails', async () => {
+  const items = [];
+  for (const slug of ['side-a', 'side-b', 'side-c']) items.push((await service.deploy(slug, slug === 'side-c' ? 'fine' : `BOOT_FAILS ${slug}`, { query: '&bundleOnly=true' })).json);
+  // Both are asked for before either is answered.
+  const [a, c] = ['side-a', 'side-c'].map((slug) => runtime.hold(slug));
+  const answer = put(items);
+  await Promise.all([a.reached, c.reached]);
+  a.release();
+  c.release();
+  const failed = await answer;
+  assert.deepEqual([failed.status, failed.json.code], [422, 'boot_failed']);
+  assert.match(failed.json.message, /^side-a: .*BOOT_FAILS.*; side-b: .*BOOT_FAILS/);
+  for (const slug of ['side-a', 'side-b', 'side-c']) assert.equal((await service.ask('DELETE', service.functions(`/${slug}`))).status, 200);
+});
+
+test('a bundle whose activation never came can be deleted, and no longer keeps a deleted function from coming back', async () => {
+  await service.deploy('returns', 'first');
+  assert.equal((await service.ask('DELETE', service.functions('/returns'))).status, 200);
+  await service.deploy('returns', 'never put', { query: '&bundleOnly=true' });
+  const taken = await service.ask('POST', service.functions('/returns/restore'), { json: {} });
+  assert.deepEqual([taken.status, taken.json.code], [409, 'slug_taken']);
+  assert.match(taken.json.hint, /Delete the present one first/);
+  assert.equal((await service.ask('DELETE', service.functions('/returns'))).status, 200);
+  assert.equal((await service.ask('DELETE', service.functions('/returns'))).status, 404);
+  assert.equal((await service.ask('POST', service.functions('/returns/restore'), { json: { version: 1 } })).status, 200);
+  assert.deepEqual(await called('returns'), [200, 'first', 'returns; version=1']);
+  assert.equal((await service.ask('DELETE', service.functions('/returns'))).status, 200);
+});
+
 test('a version that does not boot never replaces one that serves', async () => {
   const before = service.manifest();
   const failed = await service.deploy('later', 'BOOT_FAILS');
