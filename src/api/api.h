@@ -44,6 +44,9 @@ struct call {
 	const char *slug;       /* of routes with {slug}, decoded and checked */
 	const char *id;         /* of routes with {id} */
 	int64_t number;         /* of routes with {n} */
+	/* Told how far a deploy is (service/deploy.h); NULL: nobody asks. */
+	void (*progress)(void *ctx, const char *stage);
+	void *progress_ctx;
 };
 
 /* Adds doors for further projects that the service has opened meanwhile. One thread at a time. */
@@ -52,6 +55,21 @@ void api_close(struct api *api);
 
 /* Answers one request; never fails, since every failure is an answer. */
 void api_handle(struct api *api, struct request *req, struct response *resp);
+
+/* What one handler asks of another route, as the same caller. */
+struct api_question {
+	const char *method;
+	const char *target;       /* "/v1/projects/default/functions?limit=5", encoded */
+	const char *content_type; /* NULL: no body */
+	const char *body;
+	size_t len;
+};
+
+/*
+ * Answers the question as if the caller had asked it: scope, bounds, limits and audit log are those of that route. The
+ * answer is in resp, which the caller has initialized and frees. False with the route's own error.
+ */
+MUST_CHECK bool api_ask(struct call *outer, const struct api_question *question, struct response *resp, struct err *e);
 
 /* Checks a slug that did not come with the path, and that the caller may touch it; then it is c->slug. */
 MUST_CHECK bool api_bind_slug(struct call *c, const char *slug, struct err *e);

@@ -26,6 +26,11 @@ static const char *listed_origin(const struct config *cfg, const struct request 
 	return origin != NULL && origin[0] != '\0' && is_listed(cfg->cors_origins, origin) ? origin : NULL;
 }
 
+bool browser_is_listed(const struct config *cfg, const char *origin)
+{
+	return is_listed(cfg->cors_origins, origin);
+}
+
 bool browser_check(const struct config *cfg, const struct request *req, struct response *resp, struct err *e)
 {
 	const char *site = request_header(req, "Sec-Fetch-Site");

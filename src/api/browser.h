@@ -11,6 +11,9 @@
 
 #include "api/api.h"
 
+/* Does cors_origins list it? */
+bool browser_is_listed(const struct config *cfg, const char *origin);
+
 /* ERR_FORBIDDEN "cross_origin" for a page of an origin that is not listed; sets the CORS headers for one that is. */
 MUST_CHECK bool browser_check(const struct config *cfg, const struct request *req, struct response *resp,
 			      struct err *e);

@@ -125,12 +125,99 @@ static bool run(struct call *c, struct deploy_request *req, int status, struct e
 
 	req->project_ref = c->project.ref;
 	req->slug = c->slug;
+	req->progress = c->progress;
+	req->progress_ctx = c->progress_ctx;
 	req->respond_async = !req->bundle_only && prefers_async(c);
 	if (!intake_message(c, &req->message, e) || !etag_expectation(c, &req->expected, e) ||
 	    !deploy_run(c->service, c->arena, &c->actor, req, &result, e))
 		return false;
 	return result.accepted ? answer_accepted(c, &result, e)
 			       : answer_deploy(c, status, &result, req->bundle_only, e);
+}
+
+/* As many bytes of sources as one JSON answer holds. */
+#define MAX_FILES_TEXT ((int64_t)16 * 1024 * 1024)
+
+/* {name, size, content}; what is no UTF-8 text stands there without content. */
+static bool add_file(json_t *array, const char *name, const char *text, size_t len, struct err *e)
+{
+	json_t *item = json_pack("{s:s, s:I, s:o*}", "name", name, "size", (json_int_t)len, "content",
+				 json_stringn(text, len));
+
+	return json_array_append_new(array, item) == 0 ? true : err_no_memory(e);
+}
+
+static bool add_sources(struct call *c, const struct function *f, json_t *array, struct err *e)
+{
+	struct source_module *modules;
+	struct file_list files;
+	size_t count;
+	size_t entry;
+
+	if (f->version.size > MAX_FILES_TEXT) {
+		(void)err_set(e, ERR_TOO_LARGE, "too_large_for_json",
+			      "The function's files are too large for one answer");
+		return err_hint(e, "Download them: GET .../functions/%s/body", f->slug);
+	}
+	if (f->version.kind == KIND_ESZIP) {
+		if (!function_bundle_sources(c->service, c->arena, f, &modules, &count, &entry, e))
+			return false;
+		for (size_t i = 0; i < count; i++)
+			if (!add_file(array, modules[i].path, modules[i].data, modules[i].len, e))
+				return false;
+		return true;
+	}
+	if (!function_files(c->service, c->arena, f, &files, e))
+		return false;
+	for (size_t i = 0; i < files.count; i++) {
+		char *text;
+
+		if (!function_text(c->service, c->arena, &files.items[i], &text, e) ||
+		    !add_file(array, files.items[i].path, text, (size_t)files.items[i].size, e))
+			return false;
+	}
+	return true;
+}
+
+/* The active version's files as JSON, or with ?version=n those of another. */
+bool functions_files(struct call *c, struct err *e)
+{
+	const char *wanted = request_query(c->req, "version");
+	json_t *array = json_array();
+	int64_t version = 0;
+	struct function f;
+	bool ok;
+
+	if (wanted != NULL && !text_int64(wanted, 1, INT32_MAX, &version))
+		ok = err_set(e, ERR_MALFORMED, NULL, "The query parameter version must be the number of a version");
+	else if (version != 0)
+		ok = history_version(c->service, c->arena, c->project.ref, c->slug, (int)version, &f, e);
+	else
+		ok = function_get(c->service, c->arena, c->project.ref, c->slug, &f, e);
+	if (!ok || !add_sources(c, &f, array, e)) {
+		json_decref(array);
+		return false;
+	}
+	return response_json(c->resp, 200,
+			     json_pack("{s:s, s:i, s:o}", "slug", f.slug, "version", f.version.number, "files", array),
+			     e);
+}
+
+/* A deploy's form, looked at and thrown away. */
+bool functions_validate(struct call *c, struct err *e)
+{
+	struct deploy_request req = {0};
+	struct file_list files;
+
+	if (!intake_multipart(c, &req, e))
+		return false;
+	req.project_ref = c->project.ref;
+	req.slug = c->slug;
+	return deploy_check(c->service, c->arena, &c->actor, &req, e) && upload_files(req.upload, &files, e) &&
+	       response_json(c->resp, 200,
+			     json_pack("{s:b, s:I, s:I}", "valid", 1, "files", (json_int_t)files.count, "bytes",
+				       (json_int_t)upload_bytes(req.upload)),
+			     e);
 }
 
 bool functions_deploy(struct call *c, struct err *e)

@@ -15,11 +15,16 @@ bool projects_set_settings(struct call *c, struct err *e);
 bool functions_list(struct call *c, struct err *e);
 bool functions_get(struct call *c, struct err *e);
 bool functions_body(struct call *c, struct err *e);
+bool functions_files(struct call *c, struct err *e);
+bool functions_validate(struct call *c, struct err *e);
 bool functions_deploy(struct call *c, struct err *e);
 bool functions_create(struct call *c, struct err *e);
 bool functions_update(struct call *c, struct err *e);
 bool functions_bulk_update(struct call *c, struct err *e);
 bool functions_delete(struct call *c, struct err *e);
+
+/* mcp.c */
+bool mcp_post(struct call *c, struct err *e);
 
 /* foreign.c */
 bool functions_import(struct call *c, struct err *e);

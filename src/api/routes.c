@@ -25,6 +25,8 @@ const struct route api_routes[] = {
 	{"GET", "/metrics", SCOPE_NONE, ROUTE_PUBLIC, ops_metrics},
 	{"GET", "/v1/openapi.json", SCOPE_NONE, ROUTE_PUBLIC, ops_openapi},
 
+	{"POST", "/mcp", SCOPE_NONE, 0, mcp_post},
+
 	{"GET", "/v1/session", SCOPE_NONE, 0, session_get},
 
 	{"GET", "/v1/templates", SCOPE_NONE, 0, templates_list},
@@ -47,6 +49,8 @@ const struct route api_routes[] = {
 	{"PATCH", FUNCTIONS "/{slug}", SCOPE_FUNCTIONS_WRITE, 0, functions_update},
 	{"DELETE", FUNCTIONS "/{slug}", SCOPE_FUNCTIONS_WRITE, 0, functions_delete},
 	{"GET", FUNCTIONS "/{slug}/body", SCOPE_FUNCTIONS_READ, 0, functions_body},
+	{"GET", FUNCTIONS "/{slug}/files", SCOPE_FUNCTIONS_READ, 0, functions_files},
+	{"POST", FUNCTIONS "/{slug}/validate", SCOPE_FUNCTIONS_READ, 0, functions_validate},
 
 	{"GET", FUNCTIONS "/{slug}/versions", SCOPE_FUNCTIONS_READ, 0, versions_list},
 	{"GET", FUNCTIONS "/{slug}/versions/{n}", SCOPE_FUNCTIONS_READ, 0, versions_get},
@@ -389,13 +393,9 @@ static bool check_credential(struct call *c, struct err *e)
 	return ok;
 }
 
-static bool authenticate(struct call *c, const struct route *r, struct err *e)
+/* The caller is known: may it do this, and is it its turn? */
+static bool authorize(struct call *c, const struct route *r, struct err *e)
 {
-	if (!browser_check(c->api->cfg, c->req, c->resp, e) || !check_credential(c, e))
-		return false;
-	c->actor.name = c->who.name;
-	c->actor.token_id = c->who.id;
-	log_context(c->req->id, c->who.name);
 	if (!take_turn(c, r, e))
 		return false;
 	if (r->scope & SCOPE_PROJECTS_ADMIN && c->who.slugs != NULL)
@@ -408,6 +408,16 @@ static bool authenticate(struct call *c, const struct route *r, struct err *e)
 				scope_name(r->scope));
 	}
 	return true;
+}
+
+static bool authenticate(struct call *c, const struct route *r, struct err *e)
+{
+	if (!browser_check(c->api->cfg, c->req, c->resp, e) || !check_credential(c, e))
+		return false;
+	c->actor.name = c->who.name;
+	c->actor.token_id = c->who.id;
+	log_context(c->req->id, c->who.name);
+	return authorize(c, r, e);
 }
 
 /* The flat API's client reads "error". Without memory for it, the plain answer stays. */
@@ -439,6 +449,76 @@ static void record_refusal(const struct call *c, const struct route *r, const st
 	(void)snprintf(target, sizeof target, "%s %s", r != NULL ? r->method : c->req->method,
 		       r != NULL ? r->path : "(none)");
 	audit_refused(&c->actor, project, target, e->code);
+}
+
+/* A request that is made here, from one that was let in. */
+struct inside {
+	const struct call *outer;
+	const struct api_question *question;
+	char length[24];
+	size_t at;
+};
+
+static const char *inside_param(void *ctx, const char *name)
+{
+	const struct inside *in = ctx;
+
+	if (text_eq(name, "REQUEST_METHOD"))
+		return in->question->method;
+	if (text_eq(name, "REQUEST_URI"))
+		return in->question->target;
+	if (text_eq(name, "CONTENT_TYPE"))
+		return in->question->content_type;
+	if (text_eq(name, "CONTENT_LENGTH"))
+		return in->question->content_type != NULL ? in->length : NULL;
+	if (text_eq(name, "HTTP_X_REQUEST_ID"))
+		return in->outer->req->id;
+	return text_eq(name, "REMOTE_ADDR") ? in->outer->req->address : NULL;
+}
+
+static ssize_t inside_read(void *ctx, void *out, size_t len)
+{
+	struct inside *in = ctx;
+	size_t left = in->question->len - in->at;
+	size_t n = len < left ? len : left;
+
+	memcpy(out, in->question->body + in->at, n);
+	in->at += n;
+	return (ssize_t)n;
+}
+
+bool api_ask(struct call *outer, const struct api_question *question, struct response *resp, struct err *e)
+{
+	struct inside *in = arena_alloc(outer->arena, sizeof *in);
+	const struct request_source source = {.param = inside_param, .read = inside_read, .ctx = in};
+	struct request *req = arena_alloc(outer->arena, sizeof *req);
+	struct captured cap = {0};
+	const struct route *r;
+	struct call c;
+
+	if (in == NULL || req == NULL)
+		return err_no_memory(e);
+	*in = (struct inside){.outer = outer, .question = question};
+	(void)snprintf(in->length, sizeof in->length, "%zu", question->len);
+	c = (struct call){
+		.api = outer->api,
+		.service = outer->api->service,
+		.arena = outer->arena,
+		.req = req,
+		.resp = resp,
+		.who = outer->who,
+		.actor = outer->actor,
+		.progress = outer->progress,
+		.progress_ctx = outer->progress_ctx,
+	};
+	if (!request_init(req, outer->arena, &source, "", e) || (r = find_route(req, resp, &cap, e)) == NULL)
+		return false;
+	/* Now, not when the outer one did: it may have changed what this one reads. */
+	req->arrived = request_now();
+	if (authorize(&c, r, e) && bind_path(&c, r, &cap, e) && r->handler(&c, e))
+		return true;
+	record_refusal(&c, r, e);
+	return false;
 }
 
 void api_handle(struct api *api, struct request *req, struct response *resp)

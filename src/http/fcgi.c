@@ -168,10 +168,21 @@ static bool write_out(void *ctx, const void *data, size_t len)
 	return ok;
 }
 
+static bool flush_out(void *ctx)
+{
+	struct exchange *x = ctx;
+	bool ok;
+
+	connection_deadline(x->connection, SEND_MS);
+	ok = FCGX_FFlush(x->fcgi.out) == 0;
+	connection_deadline(x->connection, 0);
+	return ok;
+}
+
 static void answer(struct fcgi_server *s, struct exchange *x, struct arena *a)
 {
 	const struct request_source source = {.param = param, .read = read_body, .ctx = x};
-	const struct response_writer writer = {.write = write_out, .ctx = x};
+	const struct response_writer writer = {.write = write_out, .flush = flush_out, .ctx = x};
 	struct err e = ERR_INIT;
 	struct response resp;
 	struct request req;

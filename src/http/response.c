@@ -203,6 +203,8 @@ static bool send_stream(struct response *r, const struct response_writer *w)
 	struct counted c = {.inner = w, .left = r->content_length};
 	struct response_writer counting = {.write = write_counted, .ctx = &c};
 
+	if (r->content_length == RESPONSE_UNTIL_END)
+		return r->stream(r->stream_ctx, w);
 	return r->stream(r->stream_ctx, &counting) && c.left == 0;
 }
 
@@ -223,11 +225,11 @@ bool response_send(struct response *r, const struct response_writer *w, bool hea
 		buf_puts(&head, "Cache-Control: no-store\r\n");
 	if (find(r, "X-Content-Type-Options") == NULL)
 		buf_puts(&head, "X-Content-Type-Options: nosniff\r\n");
-	if (!bodyless)
+	if (!bodyless && (r->stream == NULL || r->content_length != RESPONSE_UNTIL_END))
 		buf_printf(&head, "Content-Length: %lld\r\n",
 			   r->stream != NULL ? (long long)r->content_length : (long long)body_len);
 	buf_puts(&head, "\r\n");
-	if (r->body.failed || head.failed || (with_body && r->stream != NULL && r->content_length < 0))
+	if (r->body.failed || head.failed || (with_body && r->stream != NULL && r->content_length < RESPONSE_UNTIL_END))
 		goto out;
 	if (!with_body) {
 		sent = w->write(w->ctx, head.data, head.len);

@@ -19,9 +19,14 @@
 #define RESPONSE_MAX_HEADERS 32
 #define RESPONSE_MAX_BODY ((size_t)256 * 1024 * 1024)
 
+/* The body ends with the request (event streams): no Content-Length, and what is written leaves at once. */
+#define RESPONSE_UNTIL_END ((int64_t)-1)
+
 struct response_writer {
 	/* False when the peer went away. */
 	bool (*write)(void *ctx, const void *data, size_t len);
+	/* Sends what was written so far on its way; NULL where writing does. */
+	bool (*flush)(void *ctx);
 	void *ctx;
 };
 
@@ -38,7 +43,7 @@ struct response {
 	struct buf body;
 	const char *shared; /* a body that is somebody else's, in place of `body`; NULL for none */
 	size_t shared_len;
-	int64_t content_length; /* of a streamed body */
+	int64_t content_length; /* of a streamed body; RESPONSE_UNTIL_END where nobody knows it yet */
 	/* Writes a streamed body; false cuts the answer short, which the peer sees by Content-Length. */
 	bool (*stream)(void *ctx, const struct response_writer *w);
 	void *stream_ctx;

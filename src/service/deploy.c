@@ -337,6 +337,10 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	/* The whole release stands in staging, checked, before anything is stored. */
 	if (!complete_staging(s, req, &v, e) || !store_version(s, a, who, req, &files, &item, &v, e))
 		return false;
+	if (req->progress != NULL)
+		req->progress(req->progress_ctx, "stored");
+	rollout.progress = req->progress;
+	rollout.progress_ctx = req->progress_ctx;
 	out->function = item.function;
 	memcpy(out->deployment_id, item.deployment_id, sizeof out->deployment_id);
 	if (!hold_take(s, req->slug, e)) {
@@ -347,4 +351,15 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	/* A bundle waits for its activation. */
 	hold_drop(s, req->slug, !req->bundle_only);
 	return ok;
+}
+
+bool deploy_check(struct service *s, struct arena *a, const struct actor *who, const struct deploy_request *req,
+		  struct err *e)
+{
+	struct file_list files;
+	struct version v;
+
+	return upload_files(req->upload, &files, e) && check_request(req, &files, e) &&
+	       describe_version(s, a, who, req, &files, &v, e) && check_imports(s, a, req, &files, e) &&
+	       complete_staging(s, req, &v, e);
 }

@@ -33,6 +33,9 @@ struct deploy_request {
 	bool adopts;        /* a directory that is not ours may lie where the stub belongs; see apply_adopt() */
 	struct expectation expected; /* of the function as it is now: ERR_PRECONDITION where it is not so */
 	struct upload *upload;
+	/* Told of each stage that is reached: stored, booted, active, verified. NULL: nobody asks. */
+	void (*progress)(void *ctx, const char *stage);
+	void *progress_ctx;
 };
 
 struct deploy_result {
@@ -46,5 +49,9 @@ struct deploy_result {
 
 MUST_CHECK bool deploy_run(struct service *s, struct arena *a, const struct actor *who,
 			   const struct deploy_request *req, struct deploy_result *out, struct err *e);
+
+/* What deploy_run() would refuse before it stores anything: names, limits, entry point, imports. Nothing is kept. */
+MUST_CHECK bool deploy_check(struct service *s, struct arena *a, const struct actor *who,
+			     const struct deploy_request *req, struct err *e);
 
 #endif

@@ -233,10 +233,21 @@ bool project_drop(struct service *s, struct arena *a, const struct actor *who, c
 
 /* Settings */
 
+/* "preview": what agents deploy through MCP serves only once a person promotes it. */
+static bool check_agent_deploys(const json_t *setting, struct err *e)
+{
+	const char *mode = json_string_value(setting);
+
+	return mode != NULL && (text_eq(mode, "active") || text_eq(mode, "preview"))
+		       ? true
+		       : err_set(e, ERR_INVALID, NULL, "agent_deploys must be \"active\" or \"preview\"");
+}
+
 static const struct {
 	const char *name;
 	bool (*check)(const json_t *setting, struct err *e);
 } known_settings[] = {
+	{"agent_deploys", check_agent_deploys},
 	{"auto_rollback", watch_check},
 	{"retention", retention_check},
 	{"smoke_test", smoke_check},

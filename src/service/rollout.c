@@ -21,6 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void tell(const struct rollout *r, const char *stage)
+{
+	if (r->progress != NULL)
+		r->progress(r->progress_ctx, stage);
+}
+
 static const char *number_text(struct arena *a, int n)
 {
 	return n > 0 ? arena_printf(a, "%d", n) : NULL;
@@ -215,13 +221,16 @@ static bool activate(struct service *s, struct arena *a, const struct actor *who
 	r->generation = set->generation;
 	r->release_number = set->release_number;
 	r->at = set->at;
+	tell(r, "active");
 	if (!show_and_confirm(s, a, set, &r->verified, e)) {
 		r->verified = false;
 		take_back(s, a, who, set, traffic_before, e);
 		return false;
 	}
-	if (r->verified)
+	if (r->verified) {
+		tell(r, "verified");
 		mark_verified(s, a, set);
+	}
 	return true;
 }
 
@@ -367,7 +376,10 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 		if (ri->shares.count > 0 && items[i].traffic_after == NULL)
 			return err_no_memory(e);
 	}
-	if (!prepare_all(s, a, who, r, items, e) || !activate(s, a, who, r, &set, e))
+	if (!prepare_all(s, a, who, r, items, e))
+		return false;
+	tell(r, "booted");
+	if (!activate(s, a, who, r, &set, e))
 		return false;
 	log_info("generation %lld is %s", (long long)r->generation, r->verified ? "served" : "active");
 	return true;
@@ -468,6 +480,7 @@ bool rollout_start(struct service *s, const struct actor *who, const struct roll
 
 	if (ok) {
 		*l = (struct later){.arena = a, .service = s, .who = *who, .rollout = *r};
+		l->rollout.progress = NULL;
 		l->who.name = kept(a, who->name, &ok);
 		l->who.token_id = kept(a, who->token_id, &ok);
 		l->who.address = kept(a, who->address, &ok);

@@ -30,6 +30,9 @@ struct rollout {
 	const char *action;  /* for the audit log: "function.deploy" */
 	const char *message; /* NULL for none */
 	bool restore;        /* deleted functions may come back */
+	/* As in struct deploy_request; not called for one that was started with rollout_start(). */
+	void (*progress)(void *ctx, const char *stage);
+	void *progress_ctx;
 	/* Results. */
 	bool verified; /* the runtime has confirmed it */
 	int64_t generation;

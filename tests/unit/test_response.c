@@ -33,7 +33,7 @@ static int setup(void **state)
 	static struct fixture f;
 
 	f = (struct fixture){.arena = arena_new(0), .peer = {.got = BUF_INIT(1 << 20)}};
-	f.w = (struct response_writer){peer_write, &f.peer};
+	f.w = (struct response_writer){.write = peer_write, .ctx = &f.peer};
 	response_init(&f.r, f.arena);
 	*state = &f;
 	return 0;
@@ -168,7 +168,7 @@ static void test_stream(void **state)
 	buf_clear(&f->peer.got);
 	assert_false(response_send(&f->r, &f->w, false));
 	assert_true(text_ends(f->peer.got.data, "\r\n\r\none "));
-	f->r.content_length = -1;
+	f->r.content_length = -2;
 	f->peer.writes = 0;
 	assert_false(response_send(&f->r, &f->w, false));
 	assert_int_equal(f->peer.writes, 0);

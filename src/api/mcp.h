@@ -1,0 +1,59 @@
+/*
+ * mcp - the Model Context Protocol (modelcontextprotocol.io, revisions 2025-11-25, 2025-06-18 and 2025-03-26) over
+ * streamable HTTP, for agents that connect to the gateway directly.
+ *
+ * Stateless: every request is answered by itself, by any process. What a tool does it asks of the API's own routes
+ * (api_ask()), so scopes, bounds, limits and audit log are those of every other caller. A session id is given at
+ * initialize; it holds the client's name, which the audit log then shows, and nothing else.
+ *
+ * Limits: max_json_bytes a message; MCP_MAX_BATCH messages in a batch (2025-03-26 only); MCP_MAX_TEXT of an answer.
+ */
+#ifndef FA_API_MCP_H
+#define FA_API_MCP_H
+
+#include "api/api.h"
+
+#include <jansson.h>
+
+#define MCP_MAX_BATCH ((size_t)50)
+#define MCP_MAX_TEXT ((size_t)1024 * 1024)
+
+/* The error codes of JSON-RPC 2.0, section 5.1, and of MCP. */
+enum rpc_code {
+	RPC_PARSE_ERROR = -32700,
+	RPC_INVALID_REQUEST = -32600,
+	RPC_METHOD_NOT_FOUND = -32601,
+	RPC_INVALID_PARAMS = -32602,
+	RPC_INTERNAL_ERROR = -32603,
+	RPC_RESOURCE_NOT_FOUND = -32002
+};
+
+/* One message on its way through. */
+struct mcp {
+	struct call *call;
+	const json_t *definitions; /* mcp.json */
+	const char *ref;           /* the project that this connection is for */
+};
+
+/* What a method returns; on false code and e say why. */
+typedef bool mcp_method(struct mcp *m, const json_t *params, json_t **result, enum rpc_code *code, struct err *e);
+
+/* mcp_tools.c */
+mcp_method mcp_tools_list;
+mcp_method mcp_tools_call;
+
+/* mcp_resources.c */
+mcp_method mcp_resources_list;
+mcp_method mcp_resource_templates_list;
+mcp_method mcp_resources_read;
+mcp_method mcp_prompts_list;
+mcp_method mcp_prompts_get;
+
+/* GET of a path below the project, as a document to be released by the caller; NULL with the error set. */
+json_t *mcp_get(struct mcp *m, const char *ref, const char *path, struct err *e);
+/* The same with a JSON body, which is taken over. */
+json_t *mcp_send(struct mcp *m, const char *method, const char *ref, const char *path, json_t *body, struct err *e);
+/* With any body. */
+json_t *mcp_ask(struct mcp *m, const struct api_question *q, struct err *e);
+
+#endif
