@@ -232,8 +232,11 @@ step_node_tests() { # FOLDER of tests/
     # From Node 20 on; before, it runs as many files at once as there are processors, less one.
     ! node --help | grep -q -- --test-concurrency || options+=(--test-concurrency=2)
     [ -z "$LONG" ] || export FA_LONG=1
-    export FA_BINARY=$ROOT/build-gcc/functions-admin
-    build build-gcc gcc --enable-werror -- all >/dev/null
+    local folder=build-gcc options_of_build=(--enable-werror)
+    # The points at which the program is killed are in a build of their own.
+    [ "$1" != faults ] || { folder=build-faults; options_of_build+=(--enable-crash-points); }
+    export FA_BINARY=$ROOT/$folder/functions-admin
+    build "$folder" gcc "${options_of_build[@]}" -- all >/dev/null
     node --test "${options[@]}" --test-reporter=spec --test-reporter-destination=stdout \
         --test-reporter=tap --test-reporter-destination="$tap" tests/"$1"/*.test.mjs || status=$?
     count "$(tap_total "$tap" pass)" "$(($(tap_total "$tap" fail) + $(tap_total "$tap" cancelled)))" \

@@ -1,5 +1,6 @@
 #include "fs/folder.h"
 
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -120,6 +121,8 @@ static void sweep_staging(struct folder *f)
 	(void)closedir(dir);
 }
 
+static void sweep_adopted(const struct folder *f);
+
 /* The lock is flock(2) on a file that names its holder; a killed process gives it up by itself. */
 static bool take_lock(struct folder *f, struct err *e)
 {
@@ -175,6 +178,7 @@ bool folder_open(struct folder **out, const char *path, mode_t mode, struct err 
 	if (!take_lock(f, e))
 		goto fail;
 	sweep_staging(f);
+	sweep_adopted(f);
 	*out = f;
 	return true;
 fail:
@@ -270,8 +274,11 @@ static bool put_file(int staging, int at, const char *path, const void *data, si
 	ok = write_all(fd, data, len) && fsync(fd) == 0;
 	if (close(fd) != 0)
 		ok = false;
-	if (ok && renameat(staging, temporary, at, path) == 0)
+	FA_CRASH_POINT("put.written");
+	if (ok && renameat(staging, temporary, at, path) == 0) {
+		FA_CRASH_POINT("put.renamed");
 		return true;
+	}
 	(void)err_errno(e, errno, "Writing %s", path);
 	(void)unlinkat(staging, temporary, 0);
 	return false;
@@ -424,6 +431,35 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 	return false;
 }
 
+/* Stubs that a killed import has left where old directories are kept; what holds anything else stays as it is. */
+static void sweep_adopted(const struct folder *f)
+{
+	int fd = open_dir(f->private, ADOPTED);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	char path[NAME_MAX + sizeof "/deno.json"];
+	char text[STUB_MAX];
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		(void)snprintf(path, sizeof path, "%s/index.ts", entry->d_name);
+		if (entry->d_name[0] == '.' || read_small(fd, path, text, sizeof text) < 0 ||
+		    !text_starts(text, STUB_HEAD))
+			continue;
+		(void)unlinkat(fd, path, 0);
+		(void)snprintf(path, sizeof path, "%s/deno.json", entry->d_name);
+		(void)unlinkat(fd, path, 0);
+		(void)snprintf(path, sizeof path, "%s/source", entry->d_name);
+		(void)unlinkat(fd, path, 0);
+		(void)unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+	}
+	(void)closedir(dir);
+}
+
 /* The whole stub under a temporary name in staging/. */
 static bool build_stub(struct folder *f, const char *directory, const char *slug, const char *release,
 		       const char *deno_json, struct err *e)
@@ -473,21 +509,22 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 	}
 	if (!build_stub(f, directory, slug, release, deno_json, e))
 		goto out;
+	/* Beside the adopted ones first, so that what the exchange puts there is where it stays: the next start sweeps
+	 * staging/, and must never find somebody's directory in it. */
+	if (renameat2(f->staging, directory, adopted, directory, RENAME_NOREPLACE) != 0) {
+		(void)err_errno(e, errno, "Keeping the old directory of %s", slug);
+		goto out;
+	}
+	FA_CRASH_POINT("adopt.prepared");
 	/* One step: a reader finds the old directory or the stub, never nothing. */
-	if (renameat2(f->staging, directory, f->root, slug, RENAME_EXCHANGE) != 0) {
+	if (renameat2(adopted, directory, f->root, slug, RENAME_EXCHANGE) != 0) {
 		(void)err_errno(e, errno, "Replacing the directory %s", slug);
 		(void)err_hint(e, "It must belong to the user that functions-admin runs as (uid %ld).",
 			       (long)geteuid());
+		(void)remove_tree(adopted, directory);
 		goto out;
 	}
-	/* The next start would sweep it away with what else lies in staging/: out of there before anything else. */
-	if (renameat2(f->staging, directory, adopted, directory, RENAME_NOREPLACE) != 0) {
-		int number = errno;
-
-		(void)renameat2(f->staging, directory, f->root, slug, RENAME_EXCHANGE);
-		(void)err_errno(e, number, "Keeping the old directory of %s", slug);
-		goto out;
-	}
+	FA_CRASH_POINT("adopt.exchanged");
 	ok = fsync(adopted) == 0 && fsync(f->root) == 0 ? true : err_errno(e, errno, "Adopting %s", slug);
 out:
 	if (!ok)
@@ -532,23 +569,62 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 	       put_stub_file(f, slug, "index.ts", index, e);
 }
 
-/* Takes away what is ours; a directory into which somebody put more stays with that. */
+static bool holds_only_index(const struct folder *f, const char *slug)
+{
+	int fd = open_dir(f->root, slug);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	bool only = dir != NULL;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") &&
+		    !text_eq(entry->d_name, "index.ts"))
+			only = false;
+	(void)closedir(dir);
+	return only;
+}
+
+/*
+ * Takes away what is ours; a directory into which somebody put more stays with that. index.ts, by which a stub is known
+ * as ours, goes last, and together with its directory: what a crash leaves is a stub, or nothing.
+ */
 bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 {
-	static const char *const ours[] = {"index.ts", "deno.json", "source"};
+	static const char *const others[] = {"deno.json", "source"};
+	char moved[TEMPORARY_SIZE];
 	char release[NAME_MAX];
 	char path[NAME_MAX];
 
 	if (!read_stub(f, slug, release, sizeof release) || release[0] == '\0')
 		return true;
-	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-		(void)snprintf(path, sizeof path, "%s/%s", slug, ours[i]);
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", slug, others[i]);
 		if (unlinkat(f->root, path, 0) != 0 && errno != ENOENT)
 			return err_errno(e, errno, "Removing %s", path);
+		FA_CRASH_POINT("unlink.file_removed");
 	}
-	if (unlinkat(f->root, slug, AT_REMOVEDIR) != 0 && errno != ENOENT && errno != ENOTEMPTY)
+	(void)snprintf(path, sizeof path, "%s/index.ts", slug);
+	if (!holds_only_index(f, slug))
+		return unlinkat(f->root, path, 0) == 0 || errno == ENOENT ? true
+									  : err_errno(e, errno, "Removing %s", path);
+	temporary_name(moved, "gone");
+	if (renameat2(f->root, slug, f->staging, moved, RENAME_NOREPLACE) != 0)
 		return err_errno(e, errno, "Removing the directory of %s", slug);
-	return true;
+	FA_CRASH_POINT("unlink.moved");
+	(void)snprintf(path, sizeof path, "%s/index.ts", moved);
+	if (unlinkat(f->staging, path, 0) != 0 && errno != ENOENT)
+		return err_errno(e, errno, "Removing the directory of %s", slug);
+	if (unlinkat(f->staging, moved, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return true;
+	/* Somebody put a file there in this moment. */
+	if (errno == ENOTEMPTY && renameat2(f->staging, moved, f->root, slug, RENAME_NOREPLACE) == 0)
+		return true;
+	return err_errno(e, errno, "Removing the directory of %s", slug);
 }
 
 bool folder_sync(struct folder *f, struct err *e)
@@ -587,7 +663,12 @@ bool folder_remove_releases(struct folder *f, const char *slug, const char *cons
 		/* Out of sight at once, then removed at leisure: a crash in between leaves no half release under its
 		 * name. */
 		temporary_name(moved, "gone");
-		if (renameat(fd, entry->d_name, f->staging, moved) != 0 || !remove_tree(f->staging, moved))
+		if (renameat(fd, entry->d_name, f->staging, moved) != 0) {
+			ok = err_errno(e, errno, "Removing release %s of %s", entry->d_name, slug);
+			continue;
+		}
+		FA_CRASH_POINT("remove.renamed");
+		if (!remove_tree(f->staging, moved))
 			ok = err_errno(e, errno, "Removing release %s of %s", entry->d_name, slug);
 	}
 	(void)closedir(dir);
@@ -871,7 +952,9 @@ bool staging_publish(struct staging *s, const char *slug, const char *release, s
 	parent = make_dir(f->releases, slug, f->mode);
 	if (parent < 0)
 		return err_errno(e, errno, "Making the directory for the releases of %s", slug);
+	FA_CRASH_POINT("publish.synced");
 	if (renameat2(f->staging, s->name, parent, release, RENAME_NOREPLACE) == 0) {
+		FA_CRASH_POINT("publish.renamed");
 		s->published = true;
 		ok = true;
 	} else if (errno == EEXIST) {

@@ -1,5 +1,6 @@
 #include "service/apply.h"
 
+#include "core/crash.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "fs/release.h"
@@ -76,6 +77,7 @@ static bool build_release(struct service *s, struct pg_conn *c, struct arena *a,
 		}
 		if (!build_file(c, st, path, &files.items[i], e))
 			goto out;
+		FA_CRASH_POINT("release.file_built");
 	}
 	if (v->kind == KIND_ESZIP ? !release_add_bundle(st, ESZIP_FILE, v->entrypoint, s->cfg->max_eszip_bytes, e) ||
 					    !staging_remove(st, ESZIP_FILE, e)
@@ -358,11 +360,13 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, co
 			continue;
 		if (!apply_ensure_release(s, c, a, f, e) || !switch_stub(s, a, f, next->items[i].release, e))
 			return false;
+		FA_CRASH_POINT("apply.stub_switched");
 	}
 	for (size_t i = 0; s->applied != NULL && i < s->applied->count; i++)
 		if (find_item(next, s->applied->items[i].slug) == NULL &&
 		    !folder_unlink(s->folder, s->applied->items[i].slug, e))
 			return false;
+	FA_CRASH_POINT("apply.before_manifest");
 	return folder_sync(s->folder, e) && put_manifest(s, a, project, list, splits, e);
 }
 
@@ -385,6 +389,7 @@ static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, str
 		applied_free(next);
 		return false;
 	}
+	FA_CRASH_POINT("apply.after_manifest");
 	applied_free(s->applied);
 	s->applied = next;
 	atomic_store(&s->shown, next->generation);

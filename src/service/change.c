@@ -1,5 +1,6 @@
 #include "service/change.h"
 
+#include "core/crash.h"
 #include "core/names.h"
 #include "core/text.h"
 #include "fs/bundle.h"
@@ -80,7 +81,9 @@ static bool choose_all(struct service *s, struct arena *a, const struct actor *w
 
 	for (size_t i = 0; ok && i < count; i++)
 		ok = choose(c, a, who, project_ref, &choices[i], &out[i], e);
+	FA_CRASH_POINT("bulk.before_commit");
 	ok = ok && pg_commit(c, e);
+	FA_CRASH_POINT("bulk.after_commit");
 	pg_release(c);
 	return ok;
 }
@@ -133,6 +136,7 @@ static bool pick(struct service *s, struct arena *a, const struct actor *who, st
 	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find(c, a, ctx, item, e) &&
 		  add_deployment(c, a, who, item, e) && pg_commit(c, e);
 
+	FA_CRASH_POINT("change.after_commit");
 	pg_release(c);
 	return ok;
 }

@@ -1,5 +1,6 @@
 #include "service/deploy.h"
 
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -200,7 +201,9 @@ static bool store_version(struct service *s, struct arena *a, const struct actor
 		if (!audit_write(c, a, who, &entry, e))
 			goto out;
 	}
+	FA_CRASH_POINT("deploy.before_commit");
 	ok = pg_commit(c, e);
+	FA_CRASH_POINT("deploy.after_commit");
 out:
 	pg_release(c);
 	out->function.version = *v;

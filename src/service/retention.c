@@ -1,5 +1,6 @@
 #include "service/retention.h"
 
+#include "core/crash.h"
 #include "core/json.h"
 #include "store/idempotency.h"
 #include "store/project.h"
@@ -51,8 +52,12 @@ static bool remove_versions(struct run *run, struct pg_conn *c, struct arena *a,
 
 	if (!pg_begin(c, e) || (!run->dry && !retention_lock(c, a, run->project_ref, e)) ||
 	    !retention_old_versions(c, a, run->project_ref, run->policy.versions, run->policy.days, &old, &count, e) ||
-	    (!run->dry && count > 0 && !retention_delete_versions(c, a, old, count, e)) || !pg_commit(c, e))
+	    (!run->dry && count > 0 && !retention_delete_versions(c, a, old, count, e)))
 		return false;
+	FA_CRASH_POINT("prune.before_commit");
+	if (!pg_commit(c, e))
+		return false;
+	FA_CRASH_POINT("prune.versions_removed");
 	for (size_t i = 0; run->shown != NULL && i < count; i++)
 		run->shown(run->ctx, old[i].slug, old[i].version, old[i].size);
 	run->report->versions += (int64_t)count;
@@ -69,6 +74,7 @@ static bool remove_blobs(struct run *run, struct pg_conn *c, struct arena *a, bo
 	if (!retention_blobs(c, a, run->dry, &count, &bytes, e))
 		/* An upload began to use one of them meanwhile: the next run sees that. */
 		return pg_is_foreign_key_violation(c);
+	FA_CRASH_POINT("prune.blobs_removed");
 	run->report->blobs += count;
 	run->report->blob_bytes += bytes;
 	*more = count > 0 && !run->dry;

@@ -1,5 +1,6 @@
 #include "service/rollout.h"
 
+#include "core/crash.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "fs/manifest.h"
@@ -87,6 +88,7 @@ static bool prepare(struct service *s, struct arena *a, const struct rollout_ite
 	/* Given back before the runtime is asked, which may take its time. */
 	pg_release(c);
 	item->staged_at = service_now();
+	FA_CRASH_POINT("prepare.staged");
 	/* A version that is pinned to a revision of the secrets boots with them. */
 	ok = ok && (!pinned || apply_secrets(s, e));
 	for (size_t i = 0; ok && s->probe != NULL && i < count; i++)
@@ -118,7 +120,9 @@ static bool commit(struct service *s, struct arena *a, const struct actor *who, 
 		if (!audit_write(c, a, who, &entry, e))
 			goto out;
 	}
+	FA_CRASH_POINT("activate.before_commit");
 	ok = pg_commit(c, e);
+	FA_CRASH_POINT("activate.after_commit");
 	for (size_t i = 0; ok && i < set->count; i++)
 		metrics_count(METRICS_DEPLOYMENT_ACTIVE, set->items[i].deployment_id != NULL ? 1 : 0);
 out:
@@ -381,6 +385,7 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 	tell(r, "booted");
 	if (!activate(s, a, who, r, &set, e))
 		return false;
+	FA_CRASH_POINT("activate.confirmed");
 	log_info("generation %lld is %s", (long long)r->generation, r->verified ? "served" : "active");
 	return true;
 }
@@ -396,8 +401,10 @@ bool rollout_run(struct service *s, struct arena *a, const struct actor *who, st
 		held += ok ? 1 : 0;
 	}
 	ok = ok && run_held(s, a, who, r, e);
-	if (!ok)
+	if (!ok) {
+		FA_CRASH_POINT("rollout.failed");
 		record_failure(s, a, r, e);
+	}
 	while (held > 0)
 		hold_drop(s, r->items[--held].function.slug, true);
 	return ok;

@@ -1,5 +1,6 @@
 #include "service/secret.h"
 
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -290,6 +291,7 @@ bool secret_deliver(struct service *s, struct pg_conn *c, struct arena *a, struc
 		return false;
 	if (shown)
 		return true;
+	FA_CRASH_POINT("secrets.before_file");
 	k = service_keyring(s, e);
 	ok = k != NULL && render(k, &p, &text, e) &&
 	     (s->cfg->secrets_dir != NULL

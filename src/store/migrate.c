@@ -1,5 +1,6 @@
 #include "store/migrate.h"
 
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/embedded.h"
 #include "core/log.h"
@@ -115,17 +116,22 @@ static bool apply(struct pg_conn *c, struct arena *a, const struct embedded *f, 
 {
 	struct pg_params p = PG_PARAMS(a);
 	uint8_t sum[32];
+	bool ok;
 
 	if (!crypto_sha256(f->text, f->len, sum))
 		return err_no_memory(e);
 	pg_int(&p, version_of(f->name));
 	pg_text(&p, f->name);
 	pg_bytea(&p, sum, sizeof sum);
-	if (!pg_begin(c, e) || !pg_script(c, f->text, e) || !pg_query(c, a, &insert_applied, &p, NULL, e) ||
-	    !pg_script(c, revoke, e) || !pg_commit(c, e)) {
+	ok = pg_begin(c, e) && pg_script(c, f->text, e) && pg_query(c, a, &insert_applied, &p, NULL, e) &&
+	     pg_script(c, revoke, e);
+
+	FA_CRASH_POINT("migrate.before_commit");
+	if (!ok || !pg_commit(c, e)) {
 		pg_rollback(c);
 		return err_prefix(e, "migration %s", f->name);
 	}
+	FA_CRASH_POINT("migrate.after_commit");
 	return true;
 }
 
