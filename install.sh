@@ -26,7 +26,6 @@ options
   --strict                   let only the service key and one deploy token through the gateway
   --deploy-token-file FILE   with --strict: the file that holds that token
   --without-import           leave functions that are in volumes/functions already as they are: they answer 404 until they are imported
-                             until they are deployed again
   --no-start                 only write the files; start and restart nothing
   --yes                      do not ask before changing anything
 EOT

@@ -35,6 +35,23 @@ test("decisions are numbered without gaps, and say context, decision and consequ
   });
 });
 
+// docs/*.md is what commands.test.mjs runs; a block elsewhere cannot be run by it, so there only a reason will do.
+test("every block of commands is run by a test, or says why not", () => {
+  const unmarked = [];
+  for (const page of [...pages, "SECURITY.md"]) {
+    let open = false;
+    read(page).split("\n").forEach((line, i) => {
+      if (!line.trimStart().startsWith("```")) return;
+      const [kind, ...mark] = line.trim().slice(3).split(" ");
+      open = !open;
+      if (!open || !["sh", "bash", "shell", "console", "zsh"].includes(kind)) return;
+      const run = kind === "sh" && mark.join(" ") === "test" && path.dirname(page) === "docs";
+      if (!run && !/^not run: \S.{10,}/.test(mark.join(" "))) unmarked.push(`${page}:${i + 1}: ${line}`);
+    });
+  }
+  assert.deepEqual(unmarked, []);
+});
+
 test("the manual page and --help name the same commands", () => {
   const source = read("src/main.c");
   const commands = [...source.slice(source.indexOf("commands[]")).matchAll(/\{"([a-z]+)", cmd_/g)].map(([, name]) => name);
