@@ -20,6 +20,7 @@ static const struct {
 	{"audit", cmd_audit, "check, export and prune the audit log"},
 	{"project", cmd_project, "make and change further projects, such as staging"},
 	{"import", cmd_import, "make functions of the directories that lie in the functions folder already"},
+	{"pull", cmd_pull, "copy all functions from another Management API, such as Supabase's own"},
 	{"drift", cmd_drift, "show, accept or revert what was changed on disk in deployed functions"},
 	{"prune", cmd_prune, "remove what the retention setting keeps no longer"},
 	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},

@@ -169,12 +169,12 @@ static bool read_answer(int fd, struct buf *out)
 	}
 }
 
-static void put_request(struct buf *b, const char *method, const char *uri, const char *token, const char *body)
+static void put_request(struct buf *b, const char *method, const char *uri, const char *token,
+			const struct ask_body *body)
 {
 	static const unsigned char responder[8] = {0, 1, 0, 0, 0, 0, 0, 0};
 	struct buf params = BUF_INIT(MAX_RECORD);
 	struct buf value = BUF_INIT(MAX_RECORD);
-	size_t len = strlen(body);
 
 	put_record(b, BEGIN_REQUEST, responder, sizeof responder);
 	put_param(&params, "REQUEST_METHOD", method);
@@ -187,18 +187,18 @@ static void put_request(struct buf *b, const char *method, const char *uri, cons
 		buf_put(&value, "", 1);
 		put_param(&params, "HTTP_AUTHORIZATION", value.failed ? "" : value.data);
 	}
-	if (len > 0) {
+	if (body->type != NULL) {
 		buf_wipe(&value);
 		value.len = 0;
-		buf_printf(&value, "%zu", len);
+		buf_printf(&value, "%zu", body->len);
 		buf_put(&value, "", 1);
 		put_param(&params, "CONTENT_LENGTH", value.failed ? "" : value.data);
-		put_param(&params, "CONTENT_TYPE", "application/json");
+		put_param(&params, "CONTENT_TYPE", body->type);
 	}
 	put_record(b, PARAMS, params.data, params.len);
 	put_record(b, PARAMS, NULL, 0);
-	for (size_t at = 0; at < len; at += MAX_RECORD)
-		put_record(b, STDIN, body + at, len - at < MAX_RECORD ? len - at : MAX_RECORD);
+	for (size_t at = 0; at < body->len; at += MAX_RECORD)
+		put_record(b, STDIN, body->data + at, body->len - at < MAX_RECORD ? body->len - at : MAX_RECORD);
 	put_record(b, STDIN, NULL, 0);
 	if (params.failed || value.failed)
 		b->failed = true;
@@ -249,7 +249,7 @@ static bool take_answer(struct buf *answer, json_t **out, struct err *e)
 }
 
 static bool exchange(struct arena *a, const struct config *cfg, const char *method, const char *uri, const char *token,
-		     const char *body, struct buf *answer, struct err *e)
+		     const struct ask_body *body, struct buf *answer, struct err *e)
 {
 	struct buf request = BUF_INIT(MAX_ANSWER);
 	int fd = connect_service(a, cfg, e);
@@ -280,7 +280,7 @@ const char *ask_open(struct arena *a, const struct config *cfg, const char *path
 
 	if (uri == NULL)
 		(void)err_no_memory(e);
-	else if (exchange(a, cfg, "GET", uri, NULL, "", &answer, e) &&
+	else if (exchange(a, cfg, "GET", uri, NULL, &(struct ask_body){0}, &answer, e) &&
 		 (text = arena_strndup(a, answer.data != NULL ? answer.data : "", answer.len)) == NULL)
 		(void)err_no_memory(e);
 	buf_free(&answer);
@@ -290,8 +290,8 @@ const char *ask_open(struct arena *a, const struct config *cfg, const char *path
 /* A credential for one call */
 
 static bool ask_with(struct service *s, struct arena *a, const struct config *cfg, const struct auth *auth,
-		     const char *name, const char *method, const char *ref, const char *path, const char *body,
-		     json_t **out, struct err *e)
+		     const char *name, const char *method, const char *ref, const char *path,
+		     const struct ask_body *body, json_t **out, struct err *e)
 {
 	struct access_token token = {
 		.scopes = SCOPE_FUNCTIONS_READ | SCOPE_FUNCTIONS_WRITE,
@@ -327,18 +327,32 @@ static bool ask_with(struct service *s, struct arena *a, const struct config *cf
 	return ok;
 }
 
+bool ask_with_body(struct service *s, const struct config *cfg, const char *name, const char *method, const char *ref,
+		   const char *path, const struct ask_body *body, json_t **out, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct auth *auth = NULL;
+	bool ok = a != NULL ? auth_new(&auth, cfg, s->pool, e) : err_no_memory(e);
+
+	*out = NULL;
+	ok = ok && ask_with(s, a, cfg, auth, name, method, ref, path, body, out, e);
+	auth_free(auth);
+	arena_free(a);
+	return ok;
+}
+
 bool ask(struct service *s, const struct config *cfg, const char *name, const char *method, const char *ref,
 	 const char *path, const json_t *body, json_t **out, struct err *e)
 {
-	struct arena *a = arena_new(0);
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct auth *auth = NULL;
-	bool ok = a != NULL && (body == NULL || text != NULL) ? auth_new(&auth, cfg, s->pool, e) : err_no_memory(e);
+	const struct ask_body sent = {
+		.type = body != NULL ? "application/json" : NULL,
+		.data = text,
+		.len = text != NULL ? strlen(text) : 0,
+	};
+	bool ok = body == NULL || text != NULL ? ask_with_body(s, cfg, name, method, ref, path, &sent, out, e)
+					       : err_no_memory(e);
 
-	*out = NULL;
-	ok = ok && ask_with(s, a, cfg, auth, name, method, ref, path, text != NULL ? text : "", out, e);
-	auth_free(auth);
 	free(text);
-	arena_free(a);
 	return ok;
 }

@@ -21,6 +21,16 @@
 MUST_CHECK bool ask(struct service *s, const struct config *cfg, const char *name, const char *method, const char *ref,
 		    const char *path, const json_t *body, json_t **out, struct err *e);
 
+/* The same with any body. */
+struct ask_body {
+	const char *type; /* NULL: none */
+	const char *data;
+	size_t len;
+};
+MUST_CHECK bool ask_with_body(struct service *s, const struct config *cfg, const char *name, const char *method,
+			      const char *ref, const char *path, const struct ask_body *body, json_t **out,
+			      struct err *e);
+
 /* What the service answers to a GET that needs no credential, as text in the arena; path: below the base path. NULL
  * with the error set. */
 const char *ask_open(struct arena *a, const struct config *cfg, const char *path, struct err *e);

@@ -19,6 +19,7 @@ int cmd_token(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_project(int argc, char **argv);
 int cmd_import(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 int cmd_drift(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_routes(int argc, char **argv);

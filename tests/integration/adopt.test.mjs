@@ -1,10 +1,12 @@
 // Functions that somebody put into the folder by hand, and hands that edit what was deployed.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { makeService, startPostgres, startRuntime } from '../lib/service.mjs';
+import { BINARY, makeService, REF, startPostgres, startRuntime } from '../lib/service.mjs';
 
 let postgres;
 before(async () => { postgres = await startPostgres(); });
@@ -23,6 +25,14 @@ async function withService(options, fn) {
     await fn(service);
   } finally { await service.remove(); }
 }
+/** A command while this process serves it through nginx: not waited for synchronously. */
+const program = (service, command, args) => new Promise((resolve) => {
+  const child = spawn(BINARY, [command, ...args, '--config', service.config], { env: { PATH: process.env.PATH } });
+  let stdout = '', stderr = '';
+  child.stdout.on('data', (text) => { stdout += text; });
+  child.stderr.on('data', (text) => { stderr += text; });
+  child.on('close', (code) => resolve({ code, stdout, stderr }));
+});
 const HAND_MADE = {
   'main/index.ts': 'Deno.serve(() => new Response("main"));',
   'README.md': 'notes',
@@ -207,4 +217,44 @@ describe('drift', () => {
     const refused = await service.ask('POST', service.functions('/stub/drift/accept'), { json: {} });
     assert.deepEqual([refused.status, refused.json.code], [422, 'not_a_file']);
   }));
+});
+
+describe('pull', () => {
+  test('copies every function from another Management API, and names the secrets that are to be set', async () => {
+    const other = makeService(postgres, {}), service = makeService(postgres, {});
+    const api = http.createServer(async (req, res) => {
+      const answer = await other.ask(req.method, req.url, { headers: { authorization: req.headers.authorization, accept: req.headers.accept } });
+      res.writeHead(answer.status, { 'content-type': answer.headers['content-type'] });
+      res.end(answer.body);
+    });
+    try {
+      await other.start();
+      await service.start();
+      await new Promise((resolve) => api.listen(0, '127.0.0.1', resolve));
+      const url = `http://127.0.0.1:${api.address().port}`;
+      await other.deploy('one', { 'supabase/functions/one/index.ts': 'import "../_shared/x.ts";\nDeno.serve(() => new Response("1"))', 'supabase/functions/_shared/x.ts': 'export {};', 'supabase/functions/one/deno.json': '{}' }, { metadata: { entrypoint_path: 'supabase/functions/one/index.ts', import_map_path: 'supabase/functions/one/deno.json', verify_jwt: false, name: 'Number one' } });
+      await other.deploy('two', 'Deno.serve(() => new Response("2"))');
+      await other.ask('POST', `/v1/projects/${REF}/secrets`, { json: [{ name: 'STRIPE_KEY', value: 'not-copied' }] });
+      const token = other.run('token', ['create', '--name', 'reader', '--scope', 'functions:read', '--scope', 'secrets:read']).stdout.trim();
+      const file = path.join(service.functionsDir, '../pull-token');
+      fs.writeFileSync(file, `${token}\n`, { mode: 0o600 });
+      const args = ['--from', `${url}/`, '--ref', REF, '--token-file', file];
+      const dry = await program(service, 'pull', [...args, '--dry-run']);
+      assert.deepEqual([dry.code, dry.stdout], [0, 'would copy one: 3 files\nwould copy two: 1 files\nsecrets to set here (supabase secrets set): STRIPE_KEY\n'], dry.stderr);
+      assert.equal(service.sql('SELECT count(*) FROM functions_admin.edge_functions'), '0');
+      const done = await program(service, 'pull', args);
+      assert.deepEqual([done.code, done.stdout], [0, 'copied one: 3 files, version 1 here\ncopied two: 1 files, version 1 here\nsecrets to set here (supabase secrets set): STRIPE_KEY\n'], done.stderr);
+      const digests = (from) => from.sql("SELECT f.slug, f.name, v.verify_jwt, v.entrypoint_path, v.import_map_path, encode(v.digest, 'hex') FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id ORDER BY 1");
+      assert.equal(digests(service), digests(other), 'the same bytes and settings');
+      fs.writeFileSync(file, 'sbp_0000000000000000000000000000000000000000');
+      const refused = await program(service, 'pull', args);
+      assert.deepEqual([refused.code, /answers 401.*\nHINT: Has the access token/.test(refused.stderr)], [4, true], refused.stderr);
+      for (const wrong of [['--from', 'ftp://x', '--ref', REF], ['--from', url], ['--from', url, '--ref', '../x'], ['--from', url, '--ref', REF, '--token-file', '/nonexistent'], ['--from', url, '--ref', REF]])
+        assert.equal((await program(service, 'pull', wrong)).code, 2, wrong.join(' '));
+    } finally {
+      api.close();
+      await other.remove();
+      await service.remove();
+    }
+  });
 });
