@@ -79,8 +79,13 @@ static const char *make_session(struct arena *a, const char *client)
 	char random[33];
 	size_t len = strlen(client);
 
+	if (len > MAX_CLIENT_NAME)
+		len = MAX_CLIENT_NAME;
+	/* session_client() takes whole characters only: what the cut has halved goes. */
+	while (!text_utf8_valid(client, len))
+		len--;
 	crypto_random_hex(random, 16);
-	text_hex((const uint8_t *)client, len < MAX_CLIENT_NAME ? len : MAX_CLIENT_NAME, name);
+	text_hex((const uint8_t *)client, len, name);
 	return arena_printf(a, "%s-%s", random, name);
 }
 
@@ -129,7 +134,7 @@ static bool initialize(struct mcp *m, const json_t *params, json_t **result, enu
 	for (size_t i = 0; i < sizeof revisions / sizeof revisions[0]; i++)
 		if (text_eq(asked, revisions[i]))
 			revision = revisions[i];
-	session = make_session(m->call->arena, name != NULL ? name : "unknown client");
+	session = make_session(m->call->arena, name != NULL && !names_has_control(name) ? name : "unknown client");
 	if (session == NULL)
 		return err_no_memory(e);
 	response_header(m->call->resp, SESSION_HEADER, session);

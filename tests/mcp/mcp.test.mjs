@@ -53,6 +53,15 @@ describe("protocol", () => {
     assert.equal((await rpc("initialize", {})).error.code, -32602);
   });
 
+  test("the session of any client's name is accepted: one cut within a character, one with control characters, none", async () => {
+    for (const [clientInfo, shown] of [[{ name: `${"x".repeat(63)}é`, version: "1" }, "x".repeat(63)], [{ name: "a\nb", version: "1" }, "unknown client"], [undefined, "unknown client"], [{ name: "", version: "1" }, ""]]) {
+      const answer = await post({ jsonrpc: "2.0", id: 1, method: "initialize", params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo } }, { version: null });
+      const session = answer.headers["mcp-session-id"];
+      assert.equal(Buffer.from(session.slice(33), "hex").toString(), shown);
+      assert.deepEqual((await rpc("ping", undefined, { headers: { "mcp-session-id": session } })).result, {});
+    }
+  });
+
   test("ping, notifications, answers to nothing, unknown methods", async () => {
     assert.deepEqual((await rpc("ping")).result, {});
     for (const message of [{ jsonrpc: "2.0", method: "notifications/initialized" }, { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } }, { jsonrpc: "2.0", id: 7, result: {} }]) {
