@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 
 /** The same functions, each with `count` older versions that share the files of the active one. */
-async function addVersions(stack, count) {
+export async function addVersions(stack, count) {
   const active = 'functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id AND v.version = f.active_version';
   await stack.sql(`INSERT INTO functions_admin.edge_function_versions SELECT (jsonb_populate_record(v, jsonb_build_object('version', f.latest_version + n))).* FROM ${active} CROSS JOIN generate_series(1, ${count}) n`);
   await stack.sql(`INSERT INTO functions_admin.edge_function_files SELECT e.function_id, f.latest_version + n, e.path, e.sha256, e.size FROM ${active} JOIN functions_admin.edge_function_files e ON e.function_id = v.function_id AND e.version = v.version CROSS JOIN generate_series(1, ${count}) n`);
