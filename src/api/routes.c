@@ -366,6 +366,13 @@ static bool take_turn(struct call *c, const struct route *r, struct err *e)
 	return obey(c, &l, what, e);
 }
 
+/*
+ * Bytes a second at which nginx sends a refusal to who goes on with bad credentials (its upstream module takes this
+ * header, and keeps it to itself): some seconds for one answer, which cost a timer there and nothing here. Who sends
+ * the next request only then leaves the others their share.
+ */
+#define SLOW_ANSWER "128"
+
 /* The credential is worth a look, if its address has not sent too many bad ones. */
 static bool check_credential(struct call *c, struct err *e)
 {
@@ -382,8 +389,10 @@ static bool check_credential(struct call *c, struct err *e)
 	credential = authorization != NULL && authorization[0] != '\0' ? authorization : apikey;
 	if (limits != NULL) {
 		ratelimit_may_try(limits, c->req->address, credential, now, &l);
-		if (!obey(c, &l, "bad credentials", e))
+		if (!obey(c, &l, "bad credentials", e)) {
+			response_header(c->resp, "X-Accel-Limit-Rate", SLOW_ANSWER);
 			return false;
+		}
 	}
 	ok = check_keys(c, apikey, e);
 	if (limits != NULL && ok)

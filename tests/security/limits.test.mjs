@@ -45,6 +45,9 @@ test("after too many bad credentials an address is heard with good ones only", a
   const refused = answers.filter((a) => a.status === 429);
   assert.ok(answers.filter((a) => a.status === 401).length >= 30 && refused.length > 0);
   assert.ok(Number(refused[0].headers["retry-after"]) >= 1);
+  // nginx hands the refusal out slowly, and keeps the header that told it so.
+  assert.equal(refused[0].headers["x-accel-limit-rate"], "128");
+  assert.equal(answers.find((a) => a.status === 401).headers["x-accel-limit-rate"], undefined);
   assert.equal((await list(good, address)).status, 200);
   assert.equal((await list(fresh, address)).status, 429);
   assert.equal((await list(fresh, "198.51.100.8")).status, 200);
