@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define EVENT_STREAM "text/event-stream"
 #define SESSION_HEADER "Mcp-Session-Id"
@@ -403,10 +404,12 @@ static bool check_origin(const struct call *c, struct err *e)
 {
 	const char *origin = request_header(c->req, "Origin");
 	const char *own = c->api->cfg->public_url;
-	size_t len = origin != NULL ? strlen(origin) : 0;
+	const char *host = own != NULL ? strstr(own, "://") : NULL;
+	/* Scheme, host and port: up to the path. */
+	size_t len = host != NULL ? (size_t)(host - own) + 3 + strcspn(host + 3, "/") : 0;
 
-	if (len == 0 || browser_is_listed(c->api->cfg, origin) ||
-	    (own != NULL && strncmp(own, origin, len) == 0 && (own[len] == '\0' || own[len] == '/')))
+	if (origin == NULL || origin[0] == '\0' || browser_is_listed(c->api->cfg, origin) ||
+	    (len > 0 && strlen(origin) == len && strncasecmp(own, origin, len) == 0))
 		return true;
 	(void)err_set(e, ERR_FORBIDDEN, "cross_origin", "A page of another origin may not ask this");
 	return err_hint(e, "The option cors_origins lists the origins that may.");

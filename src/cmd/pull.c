@@ -280,13 +280,22 @@ static void name_secrets(struct pull *p)
 	json_array_foreach (list, i, each) {
 		name = json_string_value(json_object_get(each, "name"));
 		/* The platform's own are set here as well. */
-		if (name == NULL || text_starts(name, "SUPABASE_"))
+		if (name == NULL || names_has_control(name) || text_starts(name, "SUPABASE_"))
 			continue;
 		(void)printf("%s%s", shown++ == 0 ? "secrets to set here (supabase secrets set): " : ", ", name);
 	}
 	if (shown > 0)
 		(void)printf("\n");
 	json_decref(list);
+}
+
+/* What the other side calls a slug goes to a terminal only if it can be one. */
+static const char *shown_slug(const json_t *function)
+{
+	const char *slug = json_string_value(json_object_get(function, "slug"));
+	struct err bad = ERR_INIT;
+
+	return slug != NULL && names_check_slug(slug, &bad) ? slug : "a function";
 }
 
 static bool run(struct pull *p, bool dry, struct err *e)
@@ -303,11 +312,7 @@ static bool run(struct pull *p, bool dry, struct err *e)
 		if (copy(p, each, dry, &why))
 			continue;
 		p->failed++;
-		(void)fprintf(stderr, "functions-admin: %s was not copied: %s\n",
-			      json_string_value(json_object_get(each, "slug")) != NULL
-				      ? json_string_value(json_object_get(each, "slug"))
-				      : "a function",
-			      why.message);
+		(void)fprintf(stderr, "functions-admin: %s was not copied: %s\n", shown_slug(each), why.message);
 		if (why.hint[0] != '\0')
 			(void)fprintf(stderr, "HINT: %s\n", why.hint);
 	}
@@ -316,13 +321,32 @@ static bool run(struct pull *p, bool dry, struct err *e)
 	return true;
 }
 
+/* "http://" only on this machine: the access token would travel for everybody to read. */
+static bool is_private_way(const char *from)
+{
+	static const char *const here[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+
+	if (text_starts(from, "https://"))
+		return true;
+	for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+		size_t len = strlen(here[i]);
+
+		if (text_starts(from, here[i]) && (from[len] == '\0' || from[len] == ':' || from[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
 static bool check_arguments(struct pull *p, const char *from, struct err *e)
 {
 	size_t len = from != NULL ? strlen(from) : 0;
 
-	if (len == 0 || (!text_starts(from, "https://") && !text_starts(from, "http://")))
-		return err_set(e, ERR_USAGE, NULL,
-			       "--from takes the address of a Management API, such as https://api.supabase.com");
+	if (len == 0 || !is_private_way(from)) {
+		(void)err_set(e, ERR_USAGE, NULL, "--from takes the https:// address of a Management API");
+		return err_hint(
+			e, "Such as https://api.supabase.com; http:// is for this machine only, since the access token "
+			   "would be sent in the clear.");
+	}
 	if (p->ref == NULL || p->ref[0] == '\0' ||
 	    strspn(p->ref, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(p->ref))
 		return err_set(e, ERR_USAGE, NULL, "--ref takes the ref of the project there");

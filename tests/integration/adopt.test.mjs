@@ -249,7 +249,7 @@ describe('pull', () => {
       fs.writeFileSync(file, 'sbp_0000000000000000000000000000000000000000');
       const refused = await program(service, 'pull', args);
       assert.deepEqual([refused.code, /answers 401.*\nHINT: Has the access token/.test(refused.stderr)], [4, true], refused.stderr);
-      for (const wrong of [['--from', 'ftp://x', '--ref', REF], ['--from', url], ['--from', url, '--ref', '../x'], ['--from', url, '--ref', REF, '--token-file', '/nonexistent'], ['--from', url, '--ref', REF]])
+      for (const wrong of [['--from', 'ftp://x', '--ref', REF], ['--from', 'http://elsewhere.example', '--ref', REF, '--token-file', file], ['--from', 'http://127.0.0.1.example', '--ref', REF, '--token-file', file], ['--from', url], ['--from', url, '--ref', '../x'], ['--from', url, '--ref', REF, '--token-file', '/nonexistent'], ['--from', url, '--ref', REF]])
         assert.equal((await program(service, 'pull', wrong)).code, 2, wrong.join(' '));
     } finally {
       api.close();

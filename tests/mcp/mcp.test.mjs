@@ -80,15 +80,18 @@ describe("protocol", () => {
     }
     for (const message of [{ id: 1, method: "ping" }, { jsonrpc: "1.0", id: 1, method: "ping" }, { jsonrpc: "2.0", id: null, method: "ping" }, { jsonrpc: "2.0", id: {}, method: "ping" }, { jsonrpc: "2.0", id: 1 }, { jsonrpc: "2.0", id: 1, method: "ping", params: [] }])
       assert.equal((await post(message)).json.error.code, -32600, JSON.stringify(message));
-    const invalid = await post(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"\xff"}', "latin1").toString("latin1"));
-    assert.ok([200, 400].includes(invalid.status));
+    const invalid = await request(url, { method: "POST", headers: { accept, "content-type": "application/json", authorization: `Bearer ${stack.env.ACCESS_TOKEN}` }, body: Buffer.from('{"jsonrpc":"2.0","id":1,"method":"\xff"}', "latin1") });
+    assert.deepEqual([invalid.status, invalid.json.error.code], [400, -32700]);
     const ping = { jsonrpc: "2.0", id: 1, method: "ping" };
     assert.equal((await post(ping, { version: "2024-01-01" })).status, 400);
     assert.equal((await post(ping, { headers: { "content-type": "text/plain" } })).status, 415);
     assert.equal((await post(ping, { headers: { accept: "text/html" } })).status, 406);
     assert.equal((await post(ping, { headers: { "mcp-session-id": "not-one-of-ours" } })).status, 404);
     assert.equal((await post(ping, { token: null })).status, 401);
-    assert.equal((await post(ping, { headers: { origin: "https://evil.example" } })).status, 403);
+    const own = new URL(stack.env.API_URL).origin;
+    assert.equal((await post(ping, { headers: { origin: own } })).status, 200);
+    for (const origin of ["https://evil.example", "null", own.slice(0, -1), `${own}0`, "http:"])
+      assert.equal((await post(ping, { headers: { origin } })).status, 403, origin);
     assert.equal((await post(`{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"${"x".repeat(9 * 1024 * 1024)}"}}`)).status, 413);
     for (const method of ["GET", "DELETE"]) assert.equal((await request(url, { method, headers: { authorization: `Bearer ${stack.env.ACCESS_TOKEN}` } })).status, 405);
   });
