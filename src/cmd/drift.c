@@ -85,7 +85,7 @@ static bool act(struct service *s, const struct config *cfg, const struct asked 
 		return false;
 	if (q->json)
 		return cmd_print_json(answer, e);
-	(void)printf("%s: %s %lld %s\n", q->slug, text_eq(q->action, "accept") ? "version" : "version",
+	(void)printf("%s: version %lld %s\n", q->slug,
 		     (long long)json_integer_value(json_object_get(answer, "version")),
 		     text_eq(q->action, "accept") ? "serves what was changed on disk"
 						  : "is on disk again as it was deployed");

@@ -42,7 +42,6 @@ struct pull {
 	const char *ref;
 	const char *to;
 	CURL *curl;
-	struct curl_slist *headers;
 	char token[TOKEN_LINE];
 	int failed;
 };

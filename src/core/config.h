@@ -78,6 +78,8 @@ struct config {
 	char *runtime_token;
 	bool boot_check;
 	int64_t boot_timeout; /* ms */
+	char *preflight_command;
+	int64_t preflight_timeout; /* ms */
 
 	/* Limits */
 	int64_t max_file_bytes;

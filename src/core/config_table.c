@@ -405,6 +405,13 @@ const struct option config_options[] = {
 	{"boot_timeout", OPTION_DURATION, 0, AT(boot_timeout), "30s", NULL, 1 * SECOND, 600 * SECOND, NULL,
 	 "The longest that a boot may take.",
 	 NULL},
+	{"preflight_command", OPTION_TEXT, 0, AT(preflight_command), NULL, NULL, 0, 0, check_path,
+	 "Program that looks at each upload of files before it is stored; a status other than 0 refuses it. Absolute path; its "
+	 "working directory is the upload, its argument the entry point.",
+	 "Name a program by its absolute path, such as /etc/functions-admin/preflight."},
+	{"preflight_timeout", OPTION_DURATION, 0, AT(preflight_timeout), "30s", NULL, 1 * SECOND, 600 * SECOND, NULL,
+	 "The longest that preflight_command may take.",
+	 NULL},
 
 	/* Limits */
 	{"max_file_bytes", OPTION_SIZE, 0, AT(max_file_bytes), "20M", NULL, 1 * KIB, 1 * GIB, NULL,

@@ -232,14 +232,17 @@ static bool filter_files(const struct config *cfg)
 
 bool sandbox_enter(const struct config *cfg, struct err *e)
 {
-	bool command = cfg->secrets_key_command != NULL && cfg->secrets_key_command[0] != '\0';
+	bool preflight = cfg->preflight_command != NULL && cfg->preflight_command[0] != '\0';
+	bool command = preflight || (cfg->secrets_key_command != NULL && cfg->secrets_key_command[0] != '\0');
 	bool demanded = text_eq(cfg->sandbox, "on");
 
 	if (text_eq(cfg->sandbox, "off"))
 		return true;
 	if (demanded && command) {
-		(void)err_set(e, ERR_CONFIG, NULL, "sandbox = on and secrets_key_command do not go together");
-		return err_hint(e, "Put the key into a file (secrets_key_file), or set sandbox = auto.");
+		(void)err_set(e, ERR_CONFIG, NULL, "sandbox = on and %s do not go together",
+			      preflight ? "preflight_command" : "secrets_key_command");
+		return err_hint(e, preflight ? "Set sandbox = auto, in which programs can be started."
+					     : "Put the key into a file (secrets_key_file), or set sandbox = auto.");
 	}
 	if (demanded && !filter_files(cfg)) {
 		(void)err_set(e, ERR_CONFIG, NULL, "sandbox = on: the kernel does not restrict files (Landlock): %s",

@@ -20,7 +20,7 @@ MUST_CHECK bool sandbox_harden(const struct config *cfg, struct err *e);
  * tracing, mounting, namespaces, kernel modules, keyrings). on: also files, by Landlock: reading below the system's own
  * folders and the configuration's, writing below functions_dir, spool_dir, secrets_dir, the socket's and the pid file's
  * folders, and sandbox_paths; nothing can be executed. ERR_CONFIG for on where the kernel lacks either, or
- * secrets_key_command is set.
+ * secrets_key_command or preflight_command is set.
  */
 MUST_CHECK bool sandbox_enter(const struct config *cfg, struct err *e);
 

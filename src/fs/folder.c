@@ -900,6 +900,11 @@ bool staging_put(struct staging *s, const char *path, const void *data, size_t l
 	return staging_begin(s, path, e) && staging_write(s, data, len, e) && staging_end(s, sum, &size, e);
 }
 
+int staging_open_dir(struct staging *s, const char *path)
+{
+	return open_dir(s->dir, path);
+}
+
 int staging_open(struct staging *s, const char *path, int flags)
 {
 	return openat(s->dir, path, flags | O_NOFOLLOW | O_CLOEXEC, s->folder->mode & 0666);

@@ -114,6 +114,9 @@ MUST_CHECK bool staging_end(struct staging *s, uint8_t sha256[32], int64_t *size
 
 MUST_CHECK bool staging_put(struct staging *s, const char *path, const void *data, size_t len, struct err *e);
 
+/* A descriptor of one of its directories, to be closed by the caller; -1 on error. */
+int staging_open_dir(struct staging *s, const char *path);
+
 /* A descriptor of a file in it; flags as for open(2). -1 on error. */
 int staging_open(struct staging *s, const char *path, int flags);
 MUST_CHECK bool staging_remove(struct staging *s, const char *path, struct err *e);

@@ -13,6 +13,7 @@
 #include "service/change.h"
 #include "service/digest.h"
 #include "service/hold.h"
+#include "service/preflight.h"
 #include "service/rollout.h"
 #include "store/audit.h"
 #include "store/blob.h"
@@ -159,6 +160,8 @@ static bool complete_staging(struct service *s, const struct deploy_request *req
 {
 	struct staging *st = upload_staging(req->upload);
 
+	if (v->kind == KIND_SOURCE && !preflight_run(s, st, v->entrypoint, e))
+		return false;
 	return v->kind == KIND_ESZIP ? release_add_bundle(st, ESZIP_FILE, v->entrypoint, s->cfg->max_eszip_bytes, e)
 				     : release_add_shim(st, v->entrypoint, v->import_map, e);
 }
