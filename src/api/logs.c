@@ -181,6 +181,9 @@ bool logs_get(struct call *c, struct err *e)
 
 	if (!function_get(c->service, c->arena, c->project.ref, c->slug, &f, e) || !read_filter(c, &filter, e))
 		return false;
+	/* Counted for the project, without a slug: whose events they were is not known any more. */
+	if (filter.kinds != NULL && text_eq(filter.kinds, "dropped"))
+		filter.slug = "";
 	return accept != NULL && strcasestr(accept, EVENT_STREAM) != NULL ? send_stream(c, &filter, e)
 									  : send_list(c, &filter, e);
 }

@@ -164,6 +164,17 @@ test("only the event service's own token hands in events, and it can do nothing 
   assert.equal((await stack.sql("SELECT count(*)::int AS n FROM functions_admin.function_events WHERE message IN ('long ago', 'far away')"))[0].n, 2);
 });
 
+test("what the runtime lost is told in the log of any function, to whoever asks for it", async () => {
+  const token = fs.readFileSync(path.join(stack.functionsDir, ".functions-admin/events-token"), "utf8");
+  const body = { source: "22222222-2222-4222-8222-222222222222", batch: 1, dropped: 1234, events: [] };
+  for (const time of [1, 2]) assert.equal((await stack.api("POST", "events", { body, token })).status, 201, `time ${time}`);
+  for (const slug of ["talk", "long"]) {
+    assert.deepEqual((await logs(slug, "&kind=dropped")).map(({ kind, level, message, count }) => ({ kind, level, message, count })), [
+      { kind: "dropped", level: "warning", message: "1234 events were dropped before they could be stored", count: 1234 }]);
+    assert.ok((await logs(slug)).every((each) => each.kind !== "dropped"));
+  }
+});
+
 test("old days go by age, then by size; nobody but the owner reads them", async () => {
   await stack.sql("SELECT functions_admin.event_partition((now() AT TIME ZONE 'UTC')::date - d) FROM generate_series(2, 12) d");
   const days = async () => (await stack.sql("SELECT count(*)::int AS n FROM pg_inherits WHERE inhparent = 'functions_admin.function_events'::regclass"))[0].n;
