@@ -17,6 +17,7 @@
 #include "service/service.h"
 #include "service/watch.h"
 #include "store/migrate.h"
+#include "store/pg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,6 +92,16 @@ static bool check_schema(struct service *s, struct err *e)
 	return ok;
 }
 
+/* Before any thread starts, so that all of them are held by it. */
+static bool give_up(const struct config *cfg, struct err *e)
+{
+	char *database_ports = NULL;
+	bool ok = sandbox_harden(cfg, e) && pg_ports(cfg, &database_ports, e) && sandbox_enter(cfg, database_ports, e);
+
+	free(database_ports);
+	return ok;
+}
+
 static bool start(struct running *r, struct err *e)
 {
 	struct fcgi_options options = {.handle = handle, .refuse = refuse, .ctx = &r->api};
@@ -98,8 +109,7 @@ static bool start(struct running *r, struct err *e)
 	if (!config_check_serve(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
 		return e->kind != ERR_NONE ? false
 					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
-	/* Before any thread starts, so that all of them are held by it. */
-	if (!sandbox_harden(r->cfg, e) || !sandbox_enter(r->cfg, e))
+	if (!give_up(r->cfg, e))
 		return false;
 	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));

@@ -32,6 +32,7 @@ struct config {
 	bool allow_root;
 	char *sandbox; /* on, auto or off */
 	char *sandbox_paths;
+	char *sandbox_ports;
 	char *base_path; /* stripped from request paths when present */
 	char *trusted_proxies;
 	char *cors_origins;

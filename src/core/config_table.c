@@ -1,6 +1,7 @@
 #include "core/config_table.h"
 
 #include "core/config.h"
+#include "core/net.h"
 #include "core/text.h"
 
 #include <arpa/inet.h>
@@ -236,6 +237,19 @@ static const char *check_sandbox(const char *v)
 	return text_eq(v, "on") || text_eq(v, "auto") || text_eq(v, "off") ? NULL : "is not on, auto or off";
 }
 
+/* "9000, 9001" */
+static const char *check_ports(const char *v)
+{
+	int64_t port;
+	int count = 0;
+
+	while (net_next_port(&v, &port))
+		count++;
+	if (*v != '\0')
+		return "has an entry that is no port";
+	return count <= 32 ? NULL : "has more than 32 ports";
+}
+
 static const char *check_rate_limit(const char *v)
 {
 	return text_eq(v, "on") || text_eq(v, "dry") || text_eq(v, "off") ? NULL : "is not on, dry or off";
@@ -282,11 +296,14 @@ const struct option config_options[] = {
 	 "Whether serve may run as root.",
 	 NULL},
 	{"sandbox", OPTION_TEXT, 0, AT(sandbox), "auto", NULL, 0, 0, check_sandbox,
-	 "What serve gives up: system calls that it never makes (auto), files outside of its own folders too (on), nothing (off).",
+	 "What serve gives up: system calls that it never makes (auto), files outside of its own folders and other connections too (on), nothing (off).",
 	 "Write sandbox = on where the kernel has Landlock."},
 	{"sandbox_paths", OPTION_TEXT, 0, AT(sandbox_paths), NULL, NULL, 0, 0, check_path,
 	 "Further folders that serve may write to with sandbox = on, separated by commas: the functions folders of further projects.",
 	 "Write paths that begin with a slash."},
+	{"sandbox_ports", OPTION_TEXT, 0, AT(sandbox_ports), NULL, NULL, 0, 0, check_ports,
+	 "Further TCP ports that serve may connect to with sandbox = on, separated by commas: the runtimes of further projects.",
+	 "Write it as in 9001, 9002."},
 	{"base_path", OPTION_TEXT, 0, AT(base_path), "/functions-admin", NULL, 0, 0, check_base_path,
 	 "Prefix that is cut off request paths that have it.",
 	 "Write it as in /functions-admin."},

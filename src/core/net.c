@@ -92,3 +92,45 @@ bool net_any_contains(const char *const *networks, const struct net *inner)
 			return true;
 	return false;
 }
+
+/* len digits of s. */
+static bool read_port(const char *s, size_t len, int64_t *port)
+{
+	char text[6];
+
+	if (len >= sizeof text)
+		return false;
+	memcpy(text, s, len);
+	text[len] = '\0';
+	return text_int64(text, 1, 65535, port);
+}
+
+bool net_url_port(const char *url, int64_t *port)
+{
+	bool tls = text_starts(url, "https://");
+	const char *host = url + (tls ? 8 : 7);
+	const char *colon;
+	size_t len;
+
+	if (!tls && !text_starts(url, "http://"))
+		return false;
+	len = strcspn(host, "/?#");
+	colon = memrchr(host, ':', len);
+	/* The last colon of [::1] is none before a port. */
+	if (colon == NULL || memchr(colon, ']', len - (size_t)(colon - host)) != NULL) {
+		*port = tls ? 443 : 80;
+		return true;
+	}
+	return read_port(colon + 1, len - (size_t)(colon - host) - 1, port);
+}
+
+bool net_next_port(const char **list, int64_t *port)
+{
+	size_t len = *list != NULL ? strcspn(*list, ", ") : 0;
+
+	if (len == 0 || !read_port(*list, len, port))
+		return false;
+	*list += len;
+	*list += strspn(*list, ", ");
+	return true;
+}

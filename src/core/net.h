@@ -1,5 +1,5 @@
 /*
- * net - IP addresses and networks as text: "10.0.0.7", "10.0.0.0/8", "::1", "fd00::/8".
+ * net - IP addresses, networks and ports as text: "10.0.0.7", "10.0.0.0/8", "::1", "fd00::/8", "5432".
  *
  * Nothing here allocates or resolves names. An IPv4 address that came in IPv6's clothes (::ffff:10.0.0.7) counts as the
  * IPv4 address that it is.
@@ -33,5 +33,11 @@ bool net_list_contains(const char *list, const struct net *inner);
 
 /* The same for a NULL-terminated array of networks. */
 bool net_any_contains(const char *const *networks, const struct net *inner);
+
+/* The port of a URL that begins with http:// or https://, written or by default; false for anything else. */
+bool net_url_port(const char *url, int64_t *port);
+
+/* The next of a list, "5432, 9000", which moves on behind it; false at its end (or NULL), and at what is no port. */
+bool net_next_port(const char **list, int64_t *port);
 
 #endif

@@ -213,6 +213,75 @@ static bool set_options(struct pg_pool *pool, const struct config *cfg)
 	       add_option(pool, &n, "options", options) && add_option(pool, &n, "client_encoding", "UTF8");
 }
 
+static const char *option_value(const PQconninfoOption *options, const char *keyword)
+{
+	for (; options != NULL && options->keyword != NULL; options++)
+		if (strcmp(options->keyword, keyword) == 0 && options->val != NULL && options->val[0] != '\0')
+			return options->val;
+	return NULL;
+}
+
+/* Each host of a list is a name, an address, or a socket: its directory, or an abstract one's name after '@'. */
+static bool has_tcp(const char *hosts)
+{
+	while (*hosts != '\0') {
+		size_t len = strcspn(hosts, ",");
+
+		if (len > 0 && hosts[0] != '/' && hosts[0] != '@')
+			return true;
+		hosts += len;
+		hosts += *hosts == ',';
+	}
+	return false;
+}
+
+/* An entry that is left empty is the default: "5433," of postgresql://a:5433,b/postgres. */
+static char *fill_ports(const char *list, const char *fallback)
+{
+	size_t size = strlen(list) + (strlen(list) + 1) * strlen(fallback) + 1;
+	char *out = malloc(size);
+	size_t n = 0;
+
+	for (bool more = out != NULL; more;) {
+		size_t len = strcspn(list, ",");
+
+		n += (size_t)(len > 0 ? snprintf(out + n, size - n, "%.*s", (int)len, list)
+				      : snprintf(out + n, size - n, "%s", fallback));
+		more = list[len] == ',';
+		if (more)
+			out[n++] = ',';
+		list += len + 1;
+	}
+	return out;
+}
+
+bool pg_ports(const struct config *cfg, char **ports, struct err *e)
+{
+	char port[24];
+	PQconninfoOption *fallbacks = PQconndefaults();
+	PQconninfoOption *given = NULL;
+	const char *hosts = cfg->postgres_host;
+	const char *list = port;
+
+	(void)snprintf(port, sizeof port, "%lld", (long long)cfg->postgres_port);
+	if (cfg->database_url != NULL && cfg->database_url[0] != '\0') {
+		given = PQconninfoParse(cfg->database_url, NULL);
+		hosts = option_value(given, "hostaddr");
+		hosts = hosts != NULL ? hosts : option_value(given, "host");
+		list = option_value(given, "port");
+	}
+	if (hosts == NULL)
+		hosts = option_value(fallbacks, "hostaddr");
+	if (hosts == NULL)
+		hosts = option_value(fallbacks, "host");
+	if (list == NULL)
+		list = option_value(fallbacks, "port");
+	*ports = hosts != NULL && has_tcp(hosts) && list != NULL ? fill_ports(list, "5432") : strdup("");
+	PQconninfoFree(given);
+	PQconninfoFree(fallbacks);
+	return *ports != NULL || err_no_memory(e);
+}
+
 #define MAX_OPTIONS 16
 
 bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e)

@@ -63,6 +63,12 @@ void pg_text_array(struct pg_params *p, const char *const *items, size_t count);
 void pg_int_array(struct pg_params *p, const int64_t *items, size_t count);
 void pg_bytea_array(struct pg_params *p, const struct pg_bytes *items, size_t count);
 
+/*
+ * The TCP ports by which the configuration, or libpq's own environment, reaches the database: separated by commas, as
+ * in "5432", "" where it is by unix socket only. free() it. An address that libpq cannot read has none.
+ */
+MUST_CHECK bool pg_ports(const struct config *cfg, char **ports, struct err *e);
+
 /* max: most connections open at once. Connects lazily; never fails but for memory. */
 MUST_CHECK bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e);
 void pg_pool_free(struct pg_pool *pool);

@@ -47,6 +47,10 @@ for (const sandbox of ["on", "auto", "off"]) {
       const field = (name) => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)[1];
       assert.equal(field("NoNewPrivs"), "1");
       assert.equal(field("Seccomp"), sandbox === "off" ? "0" : "2");
+      const ports = /TCP connections go to ports ([\d, ]+) only|does not restrict connections here/.exec(service.log);
+      assert.equal(ports !== null, sandbox === "on");
+      // The database is reached by its unix socket.
+      if (ports?.[1]) assert.equal(ports[1], `53, ${new URL(runtime.url).port}`);
       assert.match(fs.readFileSync(`/proc/${service.pid}/limits`, "utf8"), /Max core file size\s+0\s+0/);
     } finally {
       await service.remove();
@@ -54,6 +58,38 @@ for (const sandbox of ["on", "auto", "off"]) {
     }
   });
 }
+
+test("with sandbox = on a runtime on a port that nobody allowed is out of reach, and sandbox_ports allows it", async (t) => {
+  const service = makeService(postgres, { options: { sandbox: "on" } });
+  const folder = path.join(service.folder, "production");
+  fs.mkdirSync(folder);
+  const runtime = await startRuntime(folder, { token: "a-token-of-the-further-runtime" });
+  try {
+    fs.mkdirSync(path.join(folder, ".functions-admin"), { mode: 0o700 });
+    fs.writeFileSync(path.join(folder, ".functions-admin/runtime-token"), "a-token-of-the-further-runtime", { mode: 0o600 });
+    const created = service.run("project", ["create", "--name", "Production", "--functions-dir", folder, "--runtime-url", runtime.url, "--json"]);
+    assert.equal(created.status, 0, created.stderr);
+    const { ref, keys } = JSON.parse(created.stdout);
+    const deploy = () => {
+      const form = multipart({ entrypoint_path: "index.ts" }, { "index.ts": "export default 1" });
+      return service.ask("POST", `/v1/projects/${ref}/functions/deploy?slug=hello`, { body: form.body, headers: { "content-type": form.type, authorization: `Bearer ${keys.service_role_key}` } });
+    };
+    service.writeConfig({ sandbox_paths: folder });
+    await service.start();
+    if (service.log.includes("does not restrict connections here")) return t.skip("the kernel's Landlock is older than version 4");
+    const refused = await deploy();
+    assert.equal(refused.status, 503, refused.text);
+    assert.equal(refused.json.code, "runtime_unavailable");
+    await service.stop();
+    service.writeConfig({ sandbox_ports: new URL(runtime.url).port });
+    await service.start();
+    const done = await deploy();
+    assert.equal(done.status, 201, done.text);
+  } finally {
+    await service.remove();
+    await runtime.stop();
+  }
+});
 
 test("root is refused, unless told otherwise", { skip: process.getuid() !== 0 && "only root can try" }, () => {
   const service = makeService(postgres, { options: { allow_root: "off" } });

@@ -96,12 +96,46 @@ static void a_slug_pattern_has_letters_and_stars(void **state)
 	assert_int_equal(e.kind, ERR_INVALID);
 }
 
+static void ports_of_urls_and_lists(void **state)
+{
+	static const struct {
+		const char *url;
+		int64_t port; /* 0: none */
+	} urls[] = {
+		{"http://runtime:9000", 9000},
+		{"https://auth/a:1", 443},
+		{"http://[::1]/", 80},
+		{"http://[::1]:8081/x", 8081},
+		{"http://a:99999", 0},
+		{"ftp://a:21", 0},
+		{"http://a:", 0},
+		{"https://a?b=http:2", 443},
+	};
+	const char *list = "5432, 9000,1 65535";
+	const char *bad = "80,x";
+	const char *none = NULL;
+	int64_t port;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+		port = 0;
+		assert_int_equal(net_url_port(urls[i].url, &port), urls[i].port != 0);
+		assert_int_equal(port, urls[i].port);
+	}
+	for (const int64_t *p = (const int64_t[]){5432, 9000, 1, 65535, 0}; *p != 0; p++)
+		assert_true(net_next_port(&list, &port) && port == *p);
+	assert_false(net_next_port(&list, &port));
+	assert_true(net_next_port(&bad, &port) && !net_next_port(&bad, &port));
+	assert_string_equal(bad, "x");
+	assert_false(net_next_port(&none, &port));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(networks_hold_what_lies_in_them),      cmocka_unit_test(other_texts_are_no_networks),
 		cmocka_unit_test(lists_hold_what_any_entry_holds),      cmocka_unit_test(a_network_of_a_token_is_exact),
-		cmocka_unit_test(a_slug_pattern_has_letters_and_stars),
+		cmocka_unit_test(a_slug_pattern_has_letters_and_stars), cmocka_unit_test(ports_of_urls_and_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

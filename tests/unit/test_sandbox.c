@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +15,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,21 +26,33 @@
 static char inside[64];
 static char outside[64];
 
+/* Two ports that somebody listens on. */
+static struct sockaddr_in database;
+static struct sockaddr_in elsewhere;
+
 static struct config settings(char *mode)
 {
 	return (struct config){.sandbox = mode, .listen = "fd:3", .functions_dir = inside, .allow_root = true};
 }
 
+static const char *as_text(const struct sockaddr_in *address, char text[8])
+{
+	(void)snprintf(text, 8, "%u", (unsigned)ntohs(address->sin_port));
+	return text;
+}
+
 /* What `attempt` gave in a child that has entered: 0, or errno. */
 static int in_sandbox(const struct config *cfg, int (*attempt)(void))
 {
+	char port[8];
+	const char *database_ports = as_text(&database, port);
 	pid_t child = fork();
 	int status;
 
 	if (child == 0) {
 		struct err e = ERR_INIT;
 
-		if (!sandbox_harden(cfg, &e) || !sandbox_enter(cfg, &e)) {
+		if (!sandbox_harden(cfg, &e) || !sandbox_enter(cfg, database_ports, &e)) {
 			(void)fprintf(stderr, "%s\n", e.message);
 			_exit(200);
 		}
@@ -114,6 +130,151 @@ static int core_size(void)
 	return getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_max == 0 ? 0 : 1;
 }
 
+static int connect_to(const struct sockaddr_in *address, int protocol)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, protocol);
+	int failed = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ? 0 : errno;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return failed;
+}
+
+static int connect_to_database(void)
+{
+	return connect_to(&database, 0);
+}
+
+static int connect_elsewhere(void)
+{
+	return connect_to(&elsewhere, 0);
+}
+
+/* Multipath TCP, which talks to any TCP server. */
+static int connect_by_mptcp(void)
+{
+	return connect_to(&elsewhere, 262);
+}
+
+static int other_family(void)
+{
+	return socket(AF_VSOCK, SOCK_STREAM, 0) >= 0 ? 0 : errno;
+}
+
+/* TCP Fast Open, by each call that sends: the first that is not refused is the answer. */
+static int connect_by_sending(void)
+{
+	char byte = 'x';
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct mmsghdr several = {
+		.msg_hdr = {
+			.msg_name = &elsewhere, .msg_namelen = sizeof elsewhere, .msg_iov = &data, .msg_iovlen = 1}};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+
+	if (fd < 0)
+		return errno;
+	if (sendto(fd, &byte, 1, MSG_FASTOPEN, (const struct sockaddr *)&elsewhere, sizeof elsewhere) >= 0 ||
+	    errno != EPERM || sendmsg(fd, &several.msg_hdr, MSG_FASTOPEN) >= 0 || errno != EPERM ||
+	    sendmmsg(fd, &several, 1, MSG_FASTOPEN) >= 0)
+		return 0;
+	return errno;
+}
+
+static int start_io_uring(void)
+{
+	return syscall(SYS_io_uring_setup, 1, NULL) >= 0 ? 0 : errno;
+}
+
+static int send_by_udp(void)
+{
+	char byte = 'x';
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && sendto(fd, &byte, 1, 0, (const struct sockaddr *)&elsewhere, sizeof elsewhere) == 1 ? 0
+													      : errno;
+}
+
+/* The port is taken: EADDRINUSE where the kernel came to look. */
+static int bind_database_port(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && bind(fd, (const struct sockaddr *)&database, sizeof database) == 0 ? 0 : errno;
+}
+
+static bool restricts_connections(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 4;
+}
+
+static void needs_restricted_connections(void)
+{
+	if (restricts_connections())
+		return;
+	print_message("the kernel's Landlock is older than version 4: connections are not restricted\n");
+	skip();
+}
+
+static void connections_go_where_they_must(void **state)
+{
+	const struct config on = settings("on");
+	const struct config automatic = settings("auto");
+
+	(void)state;
+	needs_restricted_connections();
+	assert_int_equal(in_sandbox(&on, connect_to_database), 0);
+	assert_int_equal(in_sandbox(&on, connect_elsewhere), EACCES);
+	assert_int_equal(in_sandbox(&on, send_by_udp), 0);
+	assert_int_equal(in_sandbox(&automatic, connect_elsewhere), 0);
+}
+
+static void ports_come_from_the_configuration(void **state)
+{
+	struct config on = settings("on");
+	char port[8];
+	char text[64];
+
+	(void)state;
+	needs_restricted_connections();
+	(void)snprintf(text, sizeof text, "http://127.0.0.1:%s/path", as_text(&elsewhere, port));
+	on.runtime_url = text;
+	assert_int_equal(in_sandbox(&on, connect_elsewhere), 0);
+	on.runtime_url = "http://127.0.0.1";
+	assert_int_equal(in_sandbox(&on, connect_elsewhere), EACCES);
+	on.jwks_url = text;
+	assert_int_equal(in_sandbox(&on, connect_elsewhere), 0);
+	on.jwks_url = NULL;
+	(void)snprintf(text, sizeof text, "1, %s", port);
+	on.sandbox_ports = text;
+	assert_int_equal(in_sandbox(&on, connect_elsewhere), 0);
+}
+
+/* Needs no Landlock: what it does not watch is refused by the filter of system calls. */
+static void there_is_no_way_around(void **state)
+{
+	const struct config on = settings("on");
+
+	(void)state;
+	assert_int_equal(in_sandbox(&on, connect_by_mptcp), EPERM);
+	assert_int_equal(in_sandbox(&on, connect_by_sending), EPERM);
+	assert_int_equal(in_sandbox(&on, other_family), EPERM);
+	assert_int_equal(in_sandbox(&on, start_io_uring), EPERM);
+}
+
+static void only_the_port_of_listen_is_bound(void **state)
+{
+	struct config on = settings("on");
+	char port[8];
+	char listen[32];
+
+	(void)state;
+	needs_restricted_connections();
+	assert_int_equal(in_sandbox(&on, bind_database_port), EACCES);
+	(void)snprintf(listen, sizeof listen, "127.0.0.1:%s", as_text(&database, port));
+	on.listen = listen;
+	assert_int_equal(in_sandbox(&on, bind_database_port), EADDRINUSE);
+}
+
 static void files_outside_are_out_of_reach(void **state)
 {
 	const struct config on = settings("on");
@@ -170,13 +331,23 @@ static void root_and_key_commands_are_refused(void **state)
 
 	(void)state;
 	cfg.secrets_key_command = "cat key";
-	assert_false(sandbox_enter(&cfg, &e));
+	assert_false(sandbox_enter(&cfg, "", &e));
 	assert_int_equal(e.kind, ERR_CONFIG);
 	cfg.allow_root = false;
 	if (geteuid() == 0) {
 		assert_false(sandbox_harden(&cfg, &e));
 		assert_string_equal(e.message, "functions-admin does not run as root");
 	}
+}
+
+static bool start_listening(struct sockaddr_in *address)
+{
+	socklen_t len = sizeof *address;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+	return fd >= 0 && bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 && listen(fd, 16) == 0 &&
+	       getsockname(fd, (struct sockaddr *)address, &len) == 0;
 }
 
 static int make_folders(void **state)
@@ -187,7 +358,8 @@ static int make_folders(void **state)
 	(void)state;
 	(void)snprintf(inside, sizeof inside, "/tmp/fa-sandbox-XXXXXX");
 	(void)snprintf(outside, sizeof outside, "/tmp/fa-sandbox-XXXXXX");
-	if (mkdtemp(inside) == NULL || mkdtemp(outside) == NULL)
+	if (!start_listening(&database) || !start_listening(&elsewhere) || mkdtemp(inside) == NULL ||
+	    mkdtemp(outside) == NULL)
 		return 1;
 	(void)snprintf(path, sizeof path, "%s/sub", inside);
 	if (mkdir(path, 0700) != 0)
@@ -219,6 +391,10 @@ int main(void)
 		cmocka_unit_test(more_paths_can_be_allowed),
 		cmocka_unit_test(nothing_is_executed_or_mounted),
 		cmocka_unit_test(automatic_leaves_files_and_off_leaves_all),
+		cmocka_unit_test(connections_go_where_they_must),
+		cmocka_unit_test(ports_come_from_the_configuration),
+		cmocka_unit_test(there_is_no_way_around),
+		cmocka_unit_test(only_the_port_of_listen_is_bound),
 		cmocka_unit_test(root_and_key_commands_are_refused),
 	};
 
