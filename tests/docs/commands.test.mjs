@@ -1,6 +1,6 @@
-// Runs the commands that the documentation shows. Of each page in docs/ that has any, the blocks marked ```sh test run one after
-// the other in one shell, in a folder and on a stack of their own, with the names of `quickstart env` set. A block ```text output
-// right after one holds lines that its output must have, in that order, where … stands for anything. ```json mcp is the
+// Runs the commands that the documentation shows. Of the README and of each page in docs/ that has any, the blocks marked ```sh test run
+// one after the other in one shell, in a folder and on a stack of their own, with the names of `quickstart env` set. The README's is a
+// checkout with a running quickstart, as far as its commands look: ./quickstart and .quickstart are there. A block ```text output right after one holds lines that its output must have, in that order, where … stands for anything. ```json mcp is the
 // configuration of an MCP client: its servers are started and asked for their tools.
 import assert from "node:assert/strict";
 import fs from "node:fs";
@@ -41,7 +41,7 @@ function programs(stack) {
   const put = (name, text) => fs.writeFileSync(path.join(folder, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
   const node = (script) => `exec "${process.execPath}" "${script}" "$@"`;
   put("supabase", node(CLI_VERSIONS["3.1.0"]));
-  put("npx", `[ "$1" != -y ] || shift\nname=$1\nshift\ncase $name in
+  put("npx", `case $1 in -y | --yes) shift ;; esac\nname=$1\nshift\ncase $name in
 ${Object.entries(CLI_VERSIONS).map(([version, script]) => `supabase@${version}) ${node(script)} ;;`).join("\n")}
 @supabase/mcp-server-supabase@0.13.0) ${node(MCP_SERVER)} ;;
 *) echo "the tests have no $name" >&2; exit 1 ;;
@@ -51,20 +51,25 @@ esac`);
 }
 
 const MARK = "\u001e";
-const docs = path.join(ROOT, "docs");
-for (const name of fs.readdirSync(docs).filter((file) => file.endsWith(".md")).sort()) {
-  const blocks = blocksOf(path.join(docs, name));
+const docs = fs.readdirSync(path.join(ROOT, "docs")).filter((file) => file.endsWith(".md")).sort().map((file) => `docs/${file}`);
+for (const name of ["README.md", ...docs]) {
+  const blocks = blocksOf(path.join(ROOT, name));
   if (blocks.length === 0) continue;
 
-  describe(`docs/${name}`, () => {
+  describe(name, () => {
     let stack, env, outputs, done;
 
     before(async () => {
-      stack = await startStack();
+      stack = await startStack({ sample: name === "README.md" });
       const home = stack.folder("home");
       env = { ...stack.env, PATH: `${programs(stack)}:${process.env.PATH}`, HOME: home, LANG: "C.UTF-8", DO_NOT_TRACK: "1", SUPABASE_TELEMETRY_DISABLED: "1" };
+      const project = stack.folder("project");
+      if (name === "README.md") {
+        fs.writeFileSync(path.join(project, "quickstart"), `#!/bin/sh\nFA_HOME="${stack.home}" exec "${ROOT}/quickstart" "$@"\n`, { mode: 0o755 });
+        fs.symlinkSync(stack.home, path.join(project, ".quickstart"));
+      }
       const script = blocks.filter((block) => block.kind === "sh test").map((block) => `${block.text}\nprintf '${MARK}'\n`).join("");
-      done = await run("bash", ["--norc", "-euo", "pipefail", "-c", `exec 2>&1\n${script}`], { cwd: stack.folder("project"), env });
+      done = await run("bash", ["--norc", "-euo", "pipefail", "-c", `exec 2>&1\n${script}`], { cwd: project, env });
       outputs = done.stdout.split(MARK);
     });
     after(() => stack?.stop());
