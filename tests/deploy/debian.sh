@@ -45,7 +45,10 @@ inside id -nG www-data | grep -qw functions-admin || fail 'nginx cannot reach th
 inside ln -s ../sites-available/functions-admin /etc/nginx/sites-enabled/functions-admin
 inside nginx -t >>"$work/log" 2>&1 || fail 'nginx does not take the site'
 [ -f "$root/lib/systemd/system/functions-admin.service" ] || fail 'there is no unit'
-[ ! -e "$root/etc/systemd/system/multi-user.target.wants/functions-admin.service" ] || fail 'it is enabled before it is configured'
+[ -f "$root/lib/systemd/system/functions-admin.socket" ] || fail 'there is no socket unit'
+for unit in multi-user.target.wants/functions-admin.service sockets.target.wants/functions-admin.socket; do
+    [ ! -e "$root/etc/systemd/system/$unit" ] || fail "$unit is enabled before it is configured"
+done
 [ -s "$root/usr/share/functions-admin/runtime/main/index.ts" ] && [ -x "$root/usr/share/functions-admin/scripts/gateway" ]
 
 echo '== upgraded: what was changed in /etc stays'

@@ -23,6 +23,16 @@ test('the socket is where nginx looks for it, for the same user, in a directory 
   assert.equal(value(service, 'RuntimeDirectoryPreserve'), 'yes');
 });
 
+test('the Debian package has both units, switches neither on, and leaves the socket open through an upgrade', () => {
+  const rules = fs.readFileSync(path.join(ROOT, 'debian/rules'), 'utf8');
+  for (const name of ['functions-admin.service', 'functions-admin.socket']) {
+    assert.match(rules, new RegExp(`^\\tcp .*deploy/systemd/${name}.* debian/$`, 'm'));
+    const flags = rules.split('\n').find((line) => line.startsWith('\tdh_installsystemd') && line.endsWith(` ${name}`));
+    assert.match(flags, / --no-enable --no-start /);
+    assert.equal(flags.includes(' --no-restart-after-upgrade --no-stop-on-upgrade '), name.endsWith('.socket'));
+  }
+});
+
 const found = spawnSync('systemd-analyze', ['--version']).status === 0;
 test('systemd understands the units', { skip: found ? false : 'there is no systemd-analyze' }, (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'fa-units-'));
