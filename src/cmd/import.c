@@ -37,8 +37,9 @@ static void show_item(const json_t *item)
 	json_t *each;
 
 	if (json_object_get(item, "files") != NULL)
-		(void)printf("%-9s %s: %lld files, %lld bytes, entry %s%s%s%s\n", outcome, text_of(item, "name"),
-			     (long long)files, (long long)bytes, text_of(item, "entrypoint_path"),
+		(void)printf("%-9s %s: %lld file%s, %lld bytes, entry %s%s%s%s\n", outcome, text_of(item, "name"),
+			     (long long)files, files == 1 ? "" : "s", (long long)bytes,
+			     text_of(item, "entrypoint_path"),
 			     json_object_get(item, "import_map_path") != NULL ? ", import map " : "",
 			     text_of(item, "import_map_path"),
 			     json_is_true(json_object_get(item, "verify_jwt")) ? "" : ", no JWT needed");

@@ -257,9 +257,10 @@ static bool copy(struct pull *p, const json_t *function, bool dry, struct err *e
 	     multipart_new(&m, p->arena, type, MAX_PARTS, &handler, e) && multipart_feed(m, body.data, body.len, e) &&
 	     multipart_finish(m, e) && finish_form(&f, function, e);
 	if (ok && dry)
-		(void)printf("would copy %s: %zu files\n", slug, f.files);
+		(void)printf("would copy %s: %zu file%s\n", slug, f.files, f.files == 1 ? "" : "s");
 	else if (ok && (ok = deploy(p, slug, &f, &version, e)))
-		(void)printf("copied %s: %zu files, version %lld here\n", slug, f.files, (long long)version);
+		(void)printf("copied %s: %zu file%s, version %lld here\n", slug, f.files, f.files == 1 ? "" : "s",
+			     (long long)version);
 	buf_free(&f.out);
 	buf_free(&f.metadata);
 	buf_free(&body);

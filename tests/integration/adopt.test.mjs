@@ -240,10 +240,10 @@ describe('pull', () => {
       fs.writeFileSync(file, `${token}\n`, { mode: 0o600 });
       const args = ['--from', `${url}/`, '--ref', REF, '--token-file', file];
       const dry = await program(service, 'pull', [...args, '--dry-run']);
-      assert.deepEqual([dry.code, dry.stdout], [0, 'would copy one: 3 files\nwould copy two: 1 files\nsecrets to set here (supabase secrets set): STRIPE_KEY\n'], dry.stderr);
+      assert.deepEqual([dry.code, dry.stdout], [0, 'would copy one: 3 files\nwould copy two: 1 file\nsecrets to set here (supabase secrets set): STRIPE_KEY\n'], dry.stderr);
       assert.equal(service.sql('SELECT count(*) FROM functions_admin.edge_functions'), '0');
       const done = await program(service, 'pull', args);
-      assert.deepEqual([done.code, done.stdout], [0, 'copied one: 3 files, version 1 here\ncopied two: 1 files, version 1 here\nsecrets to set here (supabase secrets set): STRIPE_KEY\n'], done.stderr);
+      assert.deepEqual([done.code, done.stdout], [0, 'copied one: 3 files, version 1 here\ncopied two: 1 file, version 1 here\nsecrets to set here (supabase secrets set): STRIPE_KEY\n'], done.stderr);
       const digests = (from) => from.sql("SELECT f.slug, f.name, v.verify_jwt, v.entrypoint_path, v.import_map_path, encode(v.digest, 'hex') FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id ORDER BY 1");
       assert.equal(digests(service), digests(other), 'the same bytes and settings');
       fs.writeFileSync(file, 'sbp_0000000000000000000000000000000000000000');
