@@ -640,6 +640,30 @@ static bool in_list(const char *const *list, const char *name)
 	return false;
 }
 
+/* Out of sight at once, then removed at leisure: a crash in between leaves no half release under its name. */
+static bool remove_release(struct folder *f, int dir, const char *slug, const char *release, struct err *e)
+{
+	char moved[TEMPORARY_SIZE];
+
+	temporary_name(moved, "gone");
+	if (renameat(dir, release, f->staging, moved) != 0)
+		return err_errno(e, errno, "Removing release %s of %s", release, slug);
+	FA_CRASH_POINT("remove.renamed");
+	return remove_tree(f->staging, moved) ? true : err_errno(e, errno, "Removing release %s of %s", release, slug);
+}
+
+bool folder_remove_release(struct folder *f, const char *slug, const char *release, struct err *e)
+{
+	int fd = open_dir(f->releases, slug);
+	bool ok;
+
+	if (fd < 0)
+		return err_errno(e, errno, "Opening the releases of %s", slug);
+	ok = remove_release(f, fd, slug, release, e);
+	(void)close(fd);
+	return ok;
+}
+
 bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e)
 {
 	int fd = open_dir(f->releases, slug);
@@ -655,22 +679,9 @@ bool folder_remove_releases(struct folder *f, const char *slug, const char *cons
 		(void)close(fd);
 		return false;
 	}
-	while ((entry = readdir(dir)) != NULL) {
-		char moved[TEMPORARY_SIZE];
-
-		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..") || in_list(keep, entry->d_name))
-			continue;
-		/* Out of sight at once, then removed at leisure: a crash in between leaves no half release under its
-		 * name. */
-		temporary_name(moved, "gone");
-		if (renameat(fd, entry->d_name, f->staging, moved) != 0) {
-			ok = err_errno(e, errno, "Removing release %s of %s", entry->d_name, slug);
-			continue;
-		}
-		FA_CRASH_POINT("remove.renamed");
-		if (!remove_tree(f->staging, moved))
-			ok = err_errno(e, errno, "Removing release %s of %s", entry->d_name, slug);
-	}
+	while ((entry = readdir(dir)) != NULL)
+		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") && !in_list(keep, entry->d_name))
+			ok = remove_release(f, fd, slug, entry->d_name, e) && ok;
 	(void)closedir(dir);
 	if (ok && keep[0] == NULL && unlinkat(f->releases, slug, AT_REMOVEDIR) != 0 && errno != ENOENT &&
 	    errno != ENOTEMPTY)
@@ -686,35 +697,43 @@ static int by_version_descending(const void *x, const void *y)
 	return (a < b) - (a > b);
 }
 
-bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count, struct err *e)
+const char **folder_releases(const struct folder *f, struct arena *a, const char *slug, size_t *count)
 {
-	struct arena *a = arena_new(0);
 	int fd = open_dir(f->releases, slug);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	const char **names = NULL;
 	size_t capacity = 0;
-	size_t found = 0;
 	struct dirent *entry;
-	bool ok = a != NULL && dir != NULL;
+	bool ok = dir != NULL;
 
+	*count = 0;
 	while (ok && (entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		if (found + 2 >= capacity) {
+		if (*count + 2 >= capacity) {
 			const char **more = arena_array(a, 2 * capacity + 16, sizeof *more);
 
-			if (more != NULL && found > 0)
-				memcpy(more, names, found * sizeof *names);
+			if (more != NULL && *count > 0)
+				memcpy(more, names, *count * sizeof *names);
 			names = more;
 			capacity = 2 * capacity + 16;
 		}
-		if (names == NULL || (names[found++] = arena_strdup(a, entry->d_name)) == NULL)
-			ok = false;
+		ok = names != NULL && (names[(*count)++] = arena_strdup(a, entry->d_name)) != NULL;
 	}
 	if (dir != NULL)
 		(void)closedir(dir);
 	else if (fd >= 0)
 		(void)close(fd);
+	return !ok ? NULL : names != NULL ? names : arena_array(a, 2, sizeof *names);
+}
+
+bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	const char **names = NULL;
+	size_t found = 0;
+	bool ok = a != NULL && (names = folder_releases(f, a, slug, &found)) != NULL;
+
 	if (!ok) {
 		(void)err_set(e, ERR_INTERNAL, NULL, "Reading the releases of %s failed", slug);
 	} else if (found > count) {

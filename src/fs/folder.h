@@ -72,6 +72,12 @@ MUST_CHECK bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 /* Removes releases of slug but those named in keep (NULL-terminated); with an empty list also their directory. */
 MUST_CHECK bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e);
 
+/* The one; it must be there. */
+MUST_CHECK bool folder_remove_release(struct folder *f, const char *slug, const char *release, struct err *e);
+
+/* The names of what lies there, in no order, in the arena; NULL where it cannot be read or memory is out. */
+const char **folder_releases(const struct folder *f, struct arena *a, const char *slug, size_t *count);
+
 /* Removes the oldest releases of slug, by version, beyond the newest `count`; the active one always stays. */
 MUST_CHECK bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count,
 				      struct err *e);

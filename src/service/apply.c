@@ -11,6 +11,7 @@
 #include "store/deployment.h"
 #include "store/function.h"
 #include "store/project.h"
+#include "store/retention.h"
 #include "store/version.h"
 
 #include <stdatomic.h>
@@ -449,6 +450,94 @@ static bool remove_leftover(void *ctx, const char *slug, struct err *e)
 			   : folder_unlink(l->service->folder, slug, e);
 }
 
+/* Every release on disk: pairs of slug and name. */
+struct released {
+	struct service *service;
+	struct arena *arena;
+	const char **slugs;
+	const char **names;
+	size_t count;
+	size_t capacity;
+};
+
+static bool grow(struct released *r, size_t more)
+{
+	size_t capacity = 2 * (r->count + more) + 64;
+	const char **slugs;
+	const char **names;
+
+	if (r->count + more <= r->capacity)
+		return true;
+	slugs = arena_array(r->arena, capacity, sizeof *slugs);
+	names = arena_array(r->arena, capacity, sizeof *names);
+	if (slugs == NULL || names == NULL)
+		return false;
+	for (size_t i = 0; i < r->count; i++) {
+		slugs[i] = r->slugs[i];
+		names[i] = r->names[i];
+	}
+	r->slugs = slugs;
+	r->names = names;
+	r->capacity = capacity;
+	return true;
+}
+
+static bool list_released(void *ctx, const char *slug, struct err *e)
+{
+	struct released *r = ctx;
+	const char *kept = arena_strdup(r->arena, slug);
+	size_t count;
+	const char **names = folder_releases(r->service->folder, r->arena, slug, &count);
+
+	/* What is no directory, or was removed in this moment, holds no releases. */
+	if (names == NULL)
+		return true;
+	if (kept == NULL || !grow(r, count))
+		return err_no_memory(e);
+	for (size_t i = 0; i < count; i++) {
+		r->slugs[r->count] = kept;
+		r->names[r->count++] = names[i];
+	}
+	return true;
+}
+
+/* The releases of versions that the database has no more. */
+static bool remove_gone(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
+{
+	struct released all = {.service = s, .arena = a};
+	size_t *gone = NULL;
+	size_t count = 0;
+
+	if (!folder_each_released(s->folder, list_released, &all, e))
+		return false;
+	if (all.count > 0 &&
+	    !retention_gone_releases(c, a, s->cfg->project_ref, all.slugs, all.names, all.count, &gone, &count, e))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const char *slug = all.slugs[gone[i]];
+		const char *release = all.names[gone[i]];
+		const struct applied_item *shown = find_item(s->applied, slug);
+
+		/* Of a database that was restored from a backup, say: what is served stays. */
+		if (drift_holds(s, slug) || (shown != NULL && (shown->split || text_eq(shown->release, release))))
+			continue;
+		log_info("%s: release %s is of a version that is gone, it goes as well", slug, release);
+		if (!folder_remove_release(s->folder, slug, release, e))
+			return false;
+	}
+	return true;
+}
+
+bool apply_remove_gone(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
+{
+	bool ok;
+
+	(void)pthread_mutex_lock(&s->apply_lock);
+	ok = remove_gone(s, c, a, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	return ok;
+}
+
 static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
 {
 	struct leftovers stubs = {.service = s};
@@ -466,7 +555,7 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 	secret_file_free(s->secret_file);
 	s->secret_file = NULL;
 	return apply_now(s, c, a, e) && folder_each_stub(s->folder, remove_leftover, &stubs, e) &&
-	       folder_each_released(s->folder, remove_leftover, &releases, e);
+	       folder_each_released(s->folder, remove_leftover, &releases, e) && remove_gone(s, c, a, e);
 }
 
 bool apply_reconcile(struct service *s, struct err *e)

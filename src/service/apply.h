@@ -18,8 +18,8 @@ MUST_CHECK bool apply_generation(struct service *s, int64_t generation, struct e
 
 /*
  * The whole comparison, for the start and for repair: every release is there (built from the database where it is not),
- * every stub is right, stubs and releases of functions that are gone are removed. Makes the project first where it is
- * missing.
+ * every stub is right, stubs and releases of functions and versions that are gone are removed. Makes the project first
+ * where it is missing.
  */
 MUST_CHECK bool apply_reconcile(struct service *s, struct err *e);
 
@@ -36,6 +36,9 @@ MUST_CHECK bool apply_secrets(struct service *s, struct err *e);
  * uses them.
  */
 void apply_tidy(struct service *s, const char *slug);
+
+/* Removes the releases of versions that the database has no more: what retention.c took away. */
+MUST_CHECK bool apply_remove_gone(struct service *s, struct pg_conn *c, struct arena *a, struct err *e);
 
 /*
  * Puts the stub of an imported function, which is active already, in the place of the directory that it was imported

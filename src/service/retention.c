@@ -2,6 +2,7 @@
 
 #include "core/crash.h"
 #include "core/json.h"
+#include "service/apply.h"
 #include "store/idempotency.h"
 #include "store/project.h"
 #include "store/retention.h"
@@ -81,7 +82,7 @@ static bool remove_blobs(struct run *run, struct pg_conn *c, struct arena *a, bo
 	return true;
 }
 
-static bool run_all(struct run *run, struct pg_conn *c, struct arena *a, struct err *e)
+static bool run_all(struct service *s, struct run *run, struct pg_conn *c, struct arena *a, struct err *e)
 {
 	static bool (*const steps[])(struct run * run, struct pg_conn * c, struct arena * a, bool *more,
 				     struct err *e) = {
@@ -97,7 +98,12 @@ static bool run_all(struct run *run, struct pg_conn *c, struct arena *a, struct 
 			if (!steps[i](run, c, a, &more, e))
 				return false;
 		}
-	return run->dry || idempotency_sweep(c, a, e);
+	if (run->dry)
+		return true;
+	arena_reset(a);
+	/* A command has no folder of its own; the service, which has it, comes by within the hour, and when it starts.
+	 */
+	return (s->folder == NULL || apply_remove_gone(s, c, a, e)) && idempotency_sweep(c, a, e);
 }
 
 bool retention_run(struct service *s, const char *project_ref, bool dry,
@@ -115,7 +121,7 @@ bool retention_run(struct service *s, const char *project_ref, bool dry,
 	ok = ok && pg_acquire(s->pool, &c, e) && project_find(c, a, project_ref, &project, e);
 	if (ok) {
 		settings = json_loads(project.settings, 0, NULL);
-		ok = read_policy(json_object_get(settings, "retention"), &run.policy, e) && run_all(&run, c, a, e);
+		ok = read_policy(json_object_get(settings, "retention"), &run.policy, e) && run_all(s, &run, c, a, e);
 	}
 	json_decref(settings);
 	pg_release(c);

@@ -56,6 +56,16 @@ static const struct pg_stmt delete_blobs = {
 	"WITH gone AS (DELETE FROM functions_admin.blobs WHERE sha256 IN (SELECT b.sha256" ORPHANS
 	" LIMIT 200 FOR UPDATE SKIP LOCKED) RETURNING size) SELECT count(*), coalesce(sum(size), 0)::int8 FROM gone",
 };
+static const struct pg_stmt gone_releases = {
+	"retention_gone_releases",
+	"SELECT u.n - 1 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY u (slug, name, n)"
+	" WHERE u.name ~ '^[1-9][0-9]{0,8}-[0-9a-f]{12}$' AND NOT EXISTS (SELECT FROM functions_admin.edge_functions f"
+	"  JOIN functions_admin.edge_function_versions v ON v.function_id = f.id"
+	"  WHERE f.project_ref = $1 AND f.slug = u.slug AND f.deleted_at IS NULL"
+	"  AND v.version = CASE WHEN u.name ~ '^[1-9][0-9]{0,8}-' THEN split_part(u.name, '-', 1)::int4 END"
+	"  AND left(encode(v.digest, 'hex'), 12) = split_part(u.name, '-', 2))"
+	" ORDER BY u.n",
+};
 
 bool retention_lock(struct pg_conn *c, struct arena *a, const char *project_ref, struct err *e)
 {
@@ -130,5 +140,25 @@ bool retention_blobs(struct pg_conn *c, struct arena *a, bool dry, int64_t *coun
 		return false;
 	*count = pg_get_int(r, 0, 0);
 	*bytes = pg_get_int(r, 0, 1);
+	return true;
+}
+
+bool retention_gone_releases(struct pg_conn *c, struct arena *a, const char *project_ref, const char *const *slugs,
+			     const char *const *releases, size_t count, size_t **out, size_t *gone, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project_ref);
+	pg_text_array(&p, slugs, count);
+	pg_text_array(&p, releases, count);
+	if (!pg_query(c, a, &gone_releases, &p, &r, e))
+		return false;
+	*gone = (size_t)pg_rows(r);
+	*out = arena_array(a, *gone, sizeof **out);
+	if (*out == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < *gone; i++)
+		(*out)[i] = (size_t)pg_get_int(r, (int)i, 0);
 	return true;
 }

@@ -33,4 +33,12 @@ MUST_CHECK bool retention_deleted_functions(struct pg_conn *c, struct arena *a, 
 MUST_CHECK bool retention_blobs(struct pg_conn *c, struct arena *a, bool dry, int64_t *count, int64_t *bytes,
 				struct err *e);
 
+/*
+ * Which of these releases (pairs of slug and folder_release_name()) are of versions that the project has no more? Their
+ * places in the arrays. A name that no release of ours has is never one of them.
+ */
+MUST_CHECK bool retention_gone_releases(struct pg_conn *c, struct arena *a, const char *project_ref,
+					const char *const *slugs, const char *const *releases, size_t count,
+					size_t **out, size_t *gone, struct err *e);
+
 #endif
