@@ -14,6 +14,7 @@
 #include "store/retention.h"
 #include "store/version.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,11 +347,78 @@ static bool ensure_split(struct service *s, struct pg_conn *c, struct arena *a, 
 	return true;
 }
 
+/* Several releases are built side by side: each spends most of its time waiting for the disk and for the database. */
+#define BUILDERS 4
+
+struct building {
+	struct service *service;
+	const struct function **missing;
+	size_t count;
+	_Atomic size_t next;
+	_Atomic bool failed;
+	pthread_mutex_t lock;
+	struct err *error; /* the first; under the lock */
+};
+
+static void *build_some(void *ctx)
+{
+	struct building *b = ctx;
+	struct err e = ERR_INIT;
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(b->service->pool, &c, &e);
+	size_t i;
+
+	while (ok && !atomic_load(&b->failed) && (i = atomic_fetch_add(&b->next, 1)) < b->count) {
+		struct arena *a = arena_new(0);
+
+		ok = a != NULL ? apply_ensure_release(b->service, c, a, b->missing[i], &e) : err_no_memory(&e);
+		arena_free(a);
+	}
+	pg_release(c);
+	if (!ok && !atomic_exchange(&b->failed, true)) {
+		(void)pthread_mutex_lock(&b->lock);
+		*b->error = e;
+		(void)pthread_mutex_unlock(&b->lock);
+	}
+	return NULL;
+}
+
+/* What is missing on disk, where that is more than a few: after a lost volume, all of it. */
+static bool build_missing(struct service *s, struct arena *a, const struct function_list *list,
+			  const struct applied *next, struct err *e)
+{
+	struct building b = {.service = s, .lock = PTHREAD_MUTEX_INITIALIZER, .error = e};
+	pthread_t builders[BUILDERS];
+	size_t count = 0;
+
+	b.missing = arena_array(a, list->count, sizeof *b.missing);
+	if (b.missing == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < list->count; i++) {
+		const struct applied_item *old = find_item(s->applied, list->items[i].slug);
+
+		if ((old == NULL || !text_eq(old->release, next->items[i].release)) &&
+		    !folder_has_release(s->folder, list->items[i].slug, next->items[i].release))
+			b.missing[b.count++] = &list->items[i];
+	}
+	/* The others of a split, and these few, are built on the way. */
+	if (b.count < 2 * BUILDERS)
+		return true;
+	while (count < BUILDERS && pthread_create(&builders[count], NULL, build_some, &b) == 0)
+		count++;
+	for (size_t i = 0; i < count; i++)
+		(void)pthread_join(builders[i], NULL);
+	(void)pthread_mutex_destroy(&b.lock);
+	return !atomic_load(&b.failed);
+}
+
 /* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
 static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, const struct project *project,
 		       const struct function_list *list, const struct splits *splits, struct applied *next,
 		       struct err *e)
 {
+	if (!build_missing(s, a, list, next, e))
+		return false;
 	for (size_t i = 0; i < list->count; i++) {
 		const struct function *f = &list->items[i];
 		const struct applied_item *old = find_item(s->applied, f->slug);

@@ -280,6 +280,7 @@ static bool compare_files(struct comparison *cmp, const struct file_list *deploy
 			return false;
 		if (same)
 			continue;
+		/* One of the two is there. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		if (!describe(cmp, order <= 0 ? was->path : is->path + prefix, order <= 0 ? was : NULL,
 			      order >= 0 ? is : NULL, &out->items[out->count], e))
 			return false;

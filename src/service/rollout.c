@@ -67,7 +67,7 @@ static bool prepare(struct service *s, struct arena *a, const struct rollout_ite
 		    struct err *e)
 {
 	struct function each[MAX_SHARES + 1] = {ri->function};
-	struct project project;
+	struct project project = {0};
 	struct pg_conn *c = NULL;
 	size_t count = 1;
 	bool pinned = false;

@@ -287,3 +287,20 @@ test('what is not ours in the folder is never touched', async () => {
   assert.equal(fs.readFileSync(path.join(mine, 'index.ts'), 'utf8'), 'mine');
   assert.ok(fs.existsSync(path.join(service.functionsDir, 'main')));
 });
+
+test('a lost volume is built anew from the database, many releases side by side, before the service is ready', async () => {
+  const slugs = Array.from({ length: 20 }, (_, i) => `lost-${i}`);
+  await Promise.all(slugs.map((slug) => service.deploy(slug, `I am ${slug}`)));
+  const release = (slug) => service.manifest().functions[slug].versions[0].path;
+  const before = slugs.map(release);
+  await service.stop();
+  fs.rmSync(path.join(service.functionsDir, '.releases'), { recursive: true });
+  for (const slug of slugs) fs.rmSync(path.join(service.functionsDir, slug), { recursive: true });
+  await service.start();
+  assert.deepEqual(slugs.map(release), before);
+  for (const slug of slugs) {
+    assert.equal(fs.readFileSync(path.join(service.functionsDir, release(slug), 'source/index.ts'), 'utf8'), `I am ${slug}`);
+    assert.match(service.stub(slug), /Written by functions-admin/);
+  }
+  assert.deepEqual(service.staging(), []);
+});
