@@ -143,6 +143,7 @@ CREATE TABLE functions_admin.edge_function_deployments (
     active_at timestamp with time zone,
     verified_at timestamp with time zone,
     finished_at timestamp with time zone,
+    instance_id uuid,
     CONSTRAINT edge_function_deployments_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'staged'::text, 'booted'::text, 'active'::text, 'verified'::text, 'failed'::text, 'rolled_back'::text, 'bundled'::text])))
 );
 
@@ -246,6 +247,11 @@ CREATE TABLE functions_admin.idempotency_keys (
     answer bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
+);
+
+CREATE TABLE functions_admin.instances (
+    id uuid NOT NULL,
+    alive_until timestamp with time zone NOT NULL
 );
 
 CREATE TABLE functions_admin.projects (
@@ -383,6 +389,9 @@ ALTER TABLE ONLY functions_admin.function_traffic
 
 ALTER TABLE ONLY functions_admin.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (principal, key);
+
+ALTER TABLE ONLY functions_admin.instances
+    ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY functions_admin.projects
     ADD CONSTRAINT projects_id_key UNIQUE (id);

@@ -113,8 +113,9 @@ static bool start(struct running *r, struct err *e)
 		return false;
 	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
-	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), the sweep another. */
-	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 2, e) ||
+	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), sweep and heartbeat others.
+	 */
+	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 3, e) ||
 	    !auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
 	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e) || !service_refresh(r->service, e))
 		return false;

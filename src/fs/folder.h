@@ -3,8 +3,8 @@
  *
  *   <slug>/index.ts              a stub that imports .releases/<slug>/<release>/index.ts, swapped by rename(2)
  *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
- *   .functions-admin/            lock, manifest.json, secrets.json, staging/ (swept at start), adopted/ (kept)
- *   anything else                not ours, never touched
+ *   .functions-admin/            lock, instance, manifest.json, secrets.json, staging/ (swept at start), adopted/
+ * (kept) anything else                not ours, never touched
  *
  * A struct folder is shared by all threads; a struct staging belongs to one. Everything is done relative to directory
  * descriptors and without following links. Errors: ERR_NO_SPACE, ERR_CONFLICT where something that is not ours is in

@@ -606,17 +606,25 @@ bool apply_remove_gone(struct service *s, struct pg_conn *c, struct arena *a, st
 	return ok;
 }
 
+static bool fail_abandoned(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
+{
+	int64_t count = 0;
+
+	if (!deployment_fail_abandoned(c, a, s->cfg->project_ref, service_instance(s), s->predecessor, &count, e))
+		return false;
+	if (count > 0)
+		log_warn("%lld deployments that another process left unfinished have failed", (long long)count);
+	return true;
+}
+
 static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
 {
 	struct leftovers stubs = {.service = s};
 	struct leftovers releases = {.service = s, .releases = true};
-	int64_t abandoned = 0;
 
 	if ((s->base == NULL && !project_ensure(c, a, s->cfg->project_ref, s->cfg->project_name, e)) ||
-	    !deployment_fail_abandoned(c, a, s->cfg->project_ref, 0, &abandoned, e))
+	    !fail_abandoned(s, c, a, e))
 		return false;
-	if (abandoned > 0)
-		log_warn("%lld deployments that an earlier process left unfinished have failed", (long long)abandoned);
 	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
 	applied_free(s->applied);
 	s->applied = NULL;
@@ -669,7 +677,8 @@ bool apply_sweep(struct service *s, struct err *e)
 	struct project project;
 	bool ok = a != NULL || err_no_memory(e);
 
-	ok = ok && pg_acquire(s->pool, &c, e) && project_find(c, a, s->cfg->project_ref, &project, e);
+	ok = ok && pg_acquire(s->pool, &c, e) && fail_abandoned(s, c, a, e) &&
+	     project_find(c, a, s->cfg->project_ref, &project, e);
 	pg_release(c);
 	/* Another process may have changed the secrets, or somebody removed their file. */
 	ok = ok && apply_generation(s, project.generation, e) && apply_secrets(s, e);

@@ -23,8 +23,8 @@ MUST_CHECK bool apply_generation(struct service *s, int64_t generation, struct e
  */
 MUST_CHECK bool apply_reconcile(struct service *s, struct err *e);
 
-/* The cheap comparison, again and again: does the folder show the database's generation? Makes it so where it does not.
- */
+/* The cheap comparison, again and again: does the folder show the database's generation? Makes it so where it does not,
+ * and ends the deployments of processes that are gone. */
 MUST_CHECK bool apply_sweep(struct service *s, struct err *e);
 
 /* The file of secrets shows the database's current revision, and those that versions are pinned to. */

@@ -16,12 +16,12 @@
 #include <string.h>
 
 /* Every change that activates a version has a deployment of its own to tell of it. */
-static bool add_deployment(struct pg_conn *c, struct arena *a, const struct actor *who, struct rollout_item *item,
-			   struct err *e)
+static bool add_deployment(struct service *s, struct pg_conn *c, struct arena *a, const struct actor *who,
+			   struct rollout_item *item, struct err *e)
 {
 	crypto_uuid(item->deployment_id);
 	return deployment_insert(c, a, item->deployment_id, item->function.id, item->function.version.number, "pending",
-				 who, e);
+				 service_instance(s), who, e);
 }
 
 /* Activating */
@@ -45,8 +45,8 @@ static bool derive_version(struct pg_conn *c, struct arena *a, const struct acto
 	return version_insert(c, a, f->id, v, &files, e);
 }
 
-static bool choose(struct pg_conn *c, struct arena *a, const struct actor *who, const char *project_ref,
-		   const struct change_choice *choice, struct rollout_item *out, struct err *e)
+static bool choose(struct service *s, struct pg_conn *c, struct arena *a, const struct actor *who,
+		   const char *project_ref, const struct change_choice *choice, struct rollout_item *out, struct err *e)
 {
 	struct function *f = &out->function;
 	bool verify = choice->verify_jwt == VERIFY_ON;
@@ -69,7 +69,7 @@ static bool choose(struct pg_conn *c, struct arena *a, const struct actor *who, 
 		if (!derive_version(c, a, who, f, e))
 			return false;
 	}
-	return add_deployment(c, a, who, out, e);
+	return add_deployment(s, c, a, who, out, e);
 }
 
 static bool choose_all(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
@@ -80,7 +80,7 @@ static bool choose_all(struct service *s, struct arena *a, const struct actor *w
 	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e);
 
 	for (size_t i = 0; ok && i < count; i++)
-		ok = choose(c, a, who, project_ref, &choices[i], &out[i], e);
+		ok = choose(s, c, a, who, project_ref, &choices[i], &out[i], e);
 	FA_CRASH_POINT("bulk.before_commit");
 	ok = ok && pg_commit(c, e);
 	FA_CRASH_POINT("bulk.after_commit");
@@ -134,7 +134,7 @@ static bool pick(struct service *s, struct arena *a, const struct actor *who, st
 {
 	struct pg_conn *c = NULL;
 	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find(c, a, ctx, item, e) &&
-		  add_deployment(c, a, who, item, e) && pg_commit(c, e);
+		  add_deployment(s, c, a, who, item, e) && pg_commit(c, e);
 
 	FA_CRASH_POINT("change.after_commit");
 	pg_release(c);
@@ -380,8 +380,8 @@ static bool copy_version(struct pg_conn *c, struct arena *a, const struct actor 
 	return version_insert(c, a, to->id, &v, &files, e);
 }
 
-static bool find_promotion(struct pg_conn *c, struct arena *a, const struct actor *who, struct promotion *p,
-			   struct rollout_item *item, struct err *e)
+static bool find_promotion(struct service *s, struct pg_conn *c, struct arena *a, const struct actor *who,
+			   struct promotion *p, struct rollout_item *item, struct err *e)
 {
 	struct err missing = ERR_INIT;
 	struct function there;
@@ -401,7 +401,7 @@ static bool find_promotion(struct pg_conn *c, struct arena *a, const struct acto
 		return false;
 	}
 	return p->unchanged ||
-	       (copy_version(c, a, who, p, &from, &item->function, e) && add_deployment(c, a, who, item, e));
+	       (copy_version(c, a, who, p, &from, &item->function, e) && add_deployment(s, c, a, who, item, e));
 }
 
 bool change_promote(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
@@ -418,7 +418,7 @@ bool change_promote(struct service *s, struct arena *a, const struct actor *who,
 		return err_set(e, ERR_INVALID, NULL, "A version is promoted to another project, not to its own");
 	if (s->folder == NULL)
 		return service_not_here(s, to, e);
-	ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find_promotion(c, a, who, &promotion, &item, e) &&
+	ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find_promotion(s, c, a, who, &promotion, &item, e) &&
 	     pg_commit(c, e);
 	pg_release(c);
 	if (ok && promotion.unchanged) {
@@ -446,8 +446,8 @@ static bool read_shares(const char *json, struct shares *out)
 	return ok;
 }
 
-static bool undo_item(struct pg_conn *c, struct arena *a, const struct actor *who, const char *project_ref,
-		      const struct release_item *was, struct rollout_item *out, struct err *e)
+static bool undo_item(struct service *s, struct pg_conn *c, struct arena *a, const struct actor *who,
+		      const char *project_ref, const struct release_item *was, struct rollout_item *out, struct err *e)
 {
 	if (!function_find_id(c, a, project_ref, was->function_id, &out->function, e))
 		return false;
@@ -458,7 +458,7 @@ static bool undo_item(struct pg_conn *c, struct arena *a, const struct actor *wh
 			       was->slug);
 	return version_find(c, a, was->function_id, was->version_before, &out->function.version, e) &&
 	       version_has_booted(c, a, was->function_id, was->version_before, &out->skip_boot, e) &&
-	       add_deployment(c, a, who, out, e);
+	       add_deployment(s, c, a, who, out, e);
 }
 
 static bool undo_items(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
@@ -479,7 +479,7 @@ static bool undo_items(struct service *s, struct arena *a, const struct actor *w
 		if (!may_touch(ctx, release.items[i].slug))
 			ok = err_set(e, ERR_FORBIDDEN, "slug_not_allowed",
 				     "This access token is not for the function %s", release.items[i].slug);
-		else if (!undo_item(c, a, who, project_ref, &release.items[i], &rollout->items[i], e))
+		else if (!undo_item(s, c, a, who, project_ref, &release.items[i], &rollout->items[i], e))
 			ok = err_prefix(e, "%s", release.items[i].slug);
 	}
 	ok = ok && pg_commit(c, e);

@@ -190,7 +190,7 @@ static bool store_version(struct service *s, struct arena *a, const struct actor
 	v->name = req->name != NULL ? req->name : out->function.name;
 	if (!version_insert(c, a, out->function.id, v, files, e) ||
 	    !deployment_insert(c, a, out->deployment_id, out->function.id, v->number,
-			       req->bundle_only ? "bundled" : "pending", who, e))
+			       req->bundle_only ? "bundled" : "pending", service_instance(s), who, e))
 		goto out;
 	if (req->bundle_only) {
 		const struct audit_entry entry = {

@@ -5,6 +5,7 @@
 #include "service/apply.h"
 #include "service/current.h"
 #include "service/drift.h"
+#include "service/heartbeat.h"
 #include "service/hold.h"
 #include "service/keyring.h"
 #include "service/probe.h"
@@ -17,12 +18,14 @@
 #include <curl/curl.h>
 #include <git2.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define TOKEN_FILE "runtime-token"
 #define EVENTS_TOKEN_FILE "events-token"
+#define INSTANCE_FILE "instance"
 
 int64_t service_now(void)
 {
@@ -169,13 +172,41 @@ static bool leave_events_token(struct service *s, struct err *e)
 	return folder_put(s->folder, EVENTS_TOKEN_FILE, token, strlen(token), 0600, e);
 }
 
+const char *service_instance(const struct service *s)
+{
+	const struct service *base = s->base != NULL ? s->base : s;
+
+	return base->heartbeat != NULL ? heartbeat_id(base->heartbeat) : NULL;
+}
+
+/*
+ * Leaves this process's id in the folder, and keeps the id that lay there: the folder's lock is ours, so that process
+ * is gone, and what it left unfinished need not wait until its last heartbeat runs out.
+ */
+static bool take_over(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	const char *id = service_instance(s);
+	const char *found;
+	size_t len;
+
+	if (a == NULL)
+		return err_no_memory(e);
+	found = folder_get(s->folder, a, INSTANCE_FILE, sizeof s->predecessor - 1, &len);
+	(void)snprintf(s->predecessor, sizeof s->predecessor, "%s", found != NULL ? found : "");
+	arena_free(a);
+	return folder_put(s->folder, INSTANCE_FILE, id, strlen(id), 0600, e);
+}
+
 bool service_open_folder(struct service *s, struct err *e)
 {
 	/* libgit2 only compares texts here; it counts its users, and needs to be told of the first. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || git_libgit2_init() < 0)
 		return err_no_memory(e);
-	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && open_probe(s, e) &&
-	       leave_events_token(s, e);
+	if (s->base == NULL && !heartbeat_start(&s->heartbeat, s->pool, e))
+		return false;
+	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && take_over(s, e) &&
+	       open_probe(s, e) && leave_events_token(s, e);
 }
 
 const struct keyring *service_keyring(struct service *s, struct err *e)
@@ -267,6 +298,7 @@ void service_close(struct service *s)
 	probe_free(s->probe);
 	folder_close(s->folder);
 	if (s->base == NULL) {
+		heartbeat_stop(s->heartbeat);
 		current_free(s->current);
 		pg_pool_free(s->pool);
 	}

@@ -8,6 +8,7 @@
 #define FA_SERVICE_SERVICE_H
 
 #include "core/config.h"
+#include "core/crypto.h"
 #include "core/error.h"
 #include "core/model.h"
 #include "fs/folder.h"
@@ -16,6 +17,7 @@
 #include <pthread.h>
 
 struct applied;
+struct heartbeat;
 struct holds;
 struct watch;
 struct keyring;
@@ -27,11 +29,13 @@ struct secret_file;
 struct service {
 	const struct config *cfg; /* of a further project: a copy with that project's folder, runtime and keys */
 	struct pg_pool *pool;
-	struct current *current; /* the projects' rows, read for all who ask */
-	struct folder *folder;   /* NULL: this process deploys nowhere (commands) */
-	struct probe *probe;     /* NULL: no runtime is configured */
-	struct holds *holds;     /* whose releases are in use by a rollout */
-	struct drift *drift;     /* what was seen of the releases on disk */
+	struct current *current;            /* the projects' rows, read for all who ask */
+	struct folder *folder;              /* NULL: this process deploys nowhere (commands) */
+	struct probe *probe;                /* NULL: no runtime is configured */
+	struct heartbeat *heartbeat;        /* the base's own: tells other processes that this one lives */
+	char predecessor[CRYPTO_UUID_SIZE]; /* the process that had this folder before; "" for none */
+	struct holds *holds;                /* whose releases are in use by a rollout */
+	struct drift *drift;                /* what was seen of the releases on disk */
 	pthread_mutex_t apply_lock;
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
@@ -66,6 +70,9 @@ MUST_CHECK bool service_refresh(struct service *s, struct err *e);
 
 /* ERR_CONFLICT: this process does not deploy to that project. Returns false. */
 bool service_not_here(const struct service *s, const char *project_ref, struct err *e);
+
+/* The id by which the process owns its deployments (service/heartbeat.h). NULL: it has opened no folder. */
+const char *service_instance(const struct service *s);
 
 /* The keys of secrets. NULL with the error set where they are not configured. */
 const struct keyring *service_keyring(struct service *s, struct err *e);

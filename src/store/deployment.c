@@ -4,9 +4,9 @@
 
 static const struct pg_stmt insert_deployment = {
 	"deployment_insert",
-	"INSERT INTO functions_admin.edge_function_deployments (id, function_id, version, status, created_by, "
-	"request_id)"
-	" VALUES ($1::uuid, $2::uuid, $3::int4, $4, $5, $6)",
+	"INSERT INTO functions_admin.edge_function_deployments"
+	" (id, function_id, version, status, created_by, request_id, instance_id)"
+	" VALUES ($1::uuid, $2::uuid, $3::int4, $4, $5, $6, $7::uuid)",
 };
 static const struct pg_stmt fail_deployment = {
 	"deployment_fail",
@@ -26,12 +26,15 @@ static const struct pg_stmt roll_back_deployments = {
 };
 static const struct pg_stmt fail_abandoned = {
 	"deployment_fail_abandoned",
-	"WITH gone AS (UPDATE functions_admin.edge_function_deployments SET status = 'failed', error_code = "
+	"WITH gone AS (UPDATE functions_admin.edge_function_deployments d SET status = 'failed', error_code = "
 	"'abandoned',"
 	" error_message = 'The service stopped before this deployment was finished', finished_at = clock_timestamp()"
 	" WHERE finished_at IS NULL AND status IN ('pending', 'staged', 'booted')"
-	" AND function_id IN (SELECT id FROM functions_admin.edge_functions WHERE project_ref = $2)"
-	" AND created_at <= now() - $1::int8 * interval '1 millisecond' RETURNING 1)"
+	" AND function_id IN (SELECT id FROM functions_admin.edge_functions WHERE project_ref = $1)"
+	" AND CASE WHEN d.instance_id IS NULL THEN d.created_at < now() - interval '1 hour'"
+	"  ELSE d.instance_id::text = $3 OR (d.instance_id::text <> $2 AND NOT EXISTS"
+	"   (SELECT FROM functions_admin.instances i WHERE i.id = d.instance_id AND i.alive_until > now())) END"
+	" RETURNING 1)"
 	" SELECT count(*) FROM gone",
 };
 static const struct pg_stmt lock_project = {
@@ -85,6 +88,7 @@ static const struct pg_stmt insert_items = {
 	" FROM unnest($2::text[], $3::int8[], $4::int8[], $5::text[], $6::text[])"
 	" u (id, before, after, traffic_before, traffic_after)",
 };
+/* One that has ended already stays as it is: another process took this one for dead, and said so. */
 static const struct pg_stmt update_deployments = {
 	"activate_deployments",
 	"UPDATE functions_admin.edge_function_deployments d SET status = 'active', release_id = $1::int8,"
@@ -94,11 +98,11 @@ static const struct pg_stmt update_deployments = {
 	" active_at = clock_timestamp(), finished_at = clock_timestamp()"
 	" FROM unnest($2::text[], $3::int8[], $4::int8[], $5::text[], $6::int8[]) u (id, staged, booted, check_made, "
 	"ms)"
-	" WHERE d.id = u.id::uuid",
+	" WHERE d.id = u.id::uuid AND d.status IN ('pending', 'staged', 'booted') RETURNING 1",
 };
 
 bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const char *function_id, int version,
-		       const char *status, const struct actor *who, struct err *e)
+		       const char *status, const char *instance, const struct actor *who, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 
@@ -108,6 +112,7 @@ bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const
 	pg_text(&p, status);
 	pg_text(&p, who->name);
 	pg_text(&p, who->request_id);
+	pg_text(&p, instance);
 	return pg_query(c, a, &insert_deployment, &p, NULL, e);
 }
 
@@ -140,14 +145,15 @@ bool deployment_rolled_back(struct pg_conn *c, struct arena *a, const char *cons
 	return pg_query(c, a, &roll_back_deployments, &p, NULL, e);
 }
 
-bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t older_than_ms,
-			       int64_t *count, struct err *e)
+bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, const char *self,
+			       const char *dead, int64_t *count, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_result *r;
 
-	pg_int(&p, older_than_ms);
 	pg_text(&p, project_ref);
+	pg_text(&p, self);
+	pg_text(&p, dead);
 	if (!pg_query(c, a, &fail_abandoned, &p, &r, e))
 		return false;
 	*count = pg_get_int(r, 0, 0);
@@ -297,6 +303,7 @@ static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct 
 	int64_t *booted = arena_array(a, set->count, sizeof *booted);
 	int64_t *ms = arena_array(a, set->count, sizeof *ms);
 	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
 	size_t n = 0;
 
 	if (ids == NULL || checks == NULL || staged == NULL || booted == NULL || ms == NULL)
@@ -321,7 +328,13 @@ static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct 
 	pg_int_array(&p, booted, n);
 	pg_text_array(&p, checks, n);
 	pg_int_array(&p, ms, n);
-	return pg_query(c, a, &update_deployments, &p, NULL, e);
+	if (!pg_query(c, a, &update_deployments, &p, &r, e))
+		return false;
+	if ((size_t)pg_rows(r) == n)
+		return true;
+	(void)err_set(e, ERR_CONFLICT, "abandoned",
+		      "The deployment was ended meanwhile, since this process seemed to be gone");
+	return err_hint(e, "Deploy again. If it comes back, see in the log whether the database was out of reach.");
 }
 
 bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct actor *who,

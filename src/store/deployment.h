@@ -6,9 +6,13 @@
 #include "core/model.h"
 #include "store/pg.h"
 
-/* status: pending, or bundled (stored, and over; a later call activates the version with a deployment of its own). */
+/*
+ * status: pending, or bundled (stored, and over; a later call activates the version with a deployment of its own).
+ * instance: the process that carries it out (service/heartbeat.h).
+ */
 MUST_CHECK bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const char *function_id,
-				  int version, const char *status, const struct actor *who, struct err *e);
+				  int version, const char *status, const char *instance, const struct actor *who,
+				  struct err *e);
 
 /* Ends it as failed, unless it has ended already. */
 MUST_CHECK bool deployment_fail(struct pg_conn *c, struct arena *a, const char *id, const struct err *why,
@@ -18,15 +22,20 @@ MUST_CHECK bool deployment_fail(struct pg_conn *c, struct arena *a, const char *
 MUST_CHECK bool deployment_verified(struct pg_conn *c, struct arena *a, const char *const *ids, size_t count,
 				    struct err *e);
 
-/* Ends those that a killed process left behind: not active yet and older than the given age. Their number in *count. */
-MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref,
-					  int64_t older_than_ms, int64_t *count, struct err *e);
+/*
+ * Ends those that a killed process left behind, not active yet: of `dead`, which the caller knows to be gone ("":
+ * none), of processes whose heartbeat has run out, and, where no process is told (a program before migration 9), those
+ * older than an hour. Never those of `self`. Their number in *count.
+ */
+MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, const char *self,
+					  const char *dead, int64_t *count, struct err *e);
 
 /*
  * THE change of what serves, within the caller's transaction: locks the project, checks that every function is there
  * and not deleted (ERR_NOT_FOUND otherwise; set->restore takes deleted ones as well) and as the caller has seen it
  * (ERR_PRECONDITION), moves the active versions, adds one to the generation, writes the release and its items, and ends
- * the deployments as active. Fills what the set has for results.
+ * the deployments as active, or refuses where one has ended meanwhile (ERR_CONFLICT). Fills what the set has for
+ * results.
  */
 MUST_CHECK bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set,
 				    const struct actor *who, struct err *e);
