@@ -486,6 +486,30 @@ test("hostile text stays text, everywhere it is shown", async () => {
   await ui.context.close();
 });
 
+test("what was changed on disk is said above the list, and not once it is put back", async () => {
+  await deployed("night", { "index.ts": 'Deno.serve(() => new Response("day"))\n' });
+  const releases = path.join(stack.functionsDir, ".releases/night");
+  const [release] = fs.readdirSync(releases);
+  fs.writeFileSync(path.join(releases, release, "source", "<b>by-hand<b>.ts"), "export {};\n");
+  for (const viewport of [DESKTOP, PHONE]) {
+    const ui = await open(browser, stack, { viewport });
+    await ui.view("functions");
+    const item = ui.page.getByRole("list", { name: "Changed on disk" }).getByRole("listitem");
+    await item.waitFor();
+    assert.equal(await item.innerText(), "night version 1: added <b>by-hand<b>.ts");
+    assert.deepEqual(await axe(ui.page), []);
+    await shot(ui.page, `drift-${viewport.width}`);
+    await ui.context.close();
+  }
+  assert.equal((await stack.api("POST", "functions/night/drift/revert")).status, 200);
+  const ui = await open(browser, stack);
+  await ui.view("functions");
+  await ui.page.getByRole("link", { name: "night" }).waitFor();
+  assert.equal(await ui.page.getByRole("list", { name: "Changed on disk" }).count(), 0);
+  assert.equal((await stack.api("DELETE", "functions/night")).status, 200);
+  await ui.context.close();
+});
+
 describe("every page, in both schemes and at a phone's width", () => {
   const pages = {
     functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
