@@ -1,8 +1,11 @@
 // The stack that other tests stand on: that it starts, restarts, takes options, and cleans up.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import fs from "node:fs";
+import http from "node:http";
+import path from "node:path";
 import { after, before, test } from "node:test";
-import { ROOT, run, startStack, startTime } from "../lib/stack.mjs";
+import { ROOT, run, startStack, startTime, until } from "../lib/stack.mjs";
 
 let stack;
 before(async () => stack = await startStack({ options: { project_name: "The tests", log_level: "debug" } }));
@@ -50,6 +53,28 @@ test("quickstart refuses an FA_OPTIONS or FA_BINARY that is not there", async ()
   assert.equal(binary.code, 1);
   assert.match(binary.stderr, /quickstart: FA_BINARY cannot be copied: \/nowhere\nHINT: /);
   await stack.startProgram();
+});
+
+test("a program that takes the port while quickstart starts, and answers 200 to everything, is not taken for the gateway", async (t) => {
+  const home = fs.mkdtempSync(path.join(process.env.TMPDIR ?? "/var/tmp", "functions-admin-port-"));
+  fs.chmodSync(home, 0o711);
+  const other = http.createServer((_, answer) => answer.end("mine")).listen(0, "127.0.0.1");
+  await once(other, "listening");
+  const { port } = other.address();
+  await new Promise((resolve) => other.close(resolve));
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, FA_HOME: path.join(home, "home"), FA_PORT: String(port), FA_BINARY: path.join(stack.home, "bin/functions-admin") };
+  t.after(async () => {
+    await run("bash", [`${ROOT}/quickstart`, "reset", "--yes"], { env });
+    fs.rmSync(home, { recursive: true, force: true });
+    await new Promise((resolve) => other.close(resolve));
+  });
+  const up = run("bash", [`${ROOT}/quickstart`, "up", "--detach", "--no-install"], { env });
+  // The logs are made after the first look at the port, and well before nginx.
+  await until("the logs are there", () => fs.existsSync(path.join(env.FA_HOME, "log/nginx.log")), 60_000);
+  other.listen(port, "127.0.0.1");
+  const done = await up;
+  assert.equal(done.code, 1, done.stderr);
+  assert.match(done.stderr, new RegExp(`quickstart: Port ${port} is in use by another program\\.\nHINT: `));
 });
 
 test("without options of its own it starts too", async () => {
