@@ -23,7 +23,7 @@ test('the socket is where nginx looks for it, for the same user, in a directory 
   assert.equal(value(service, 'RuntimeDirectoryPreserve'), 'yes');
 });
 
-test('the Debian package has both units, switches neither on, and leaves the socket open through an upgrade', () => {
+test('the Debian package has both units, switches neither on, and leaves the socket open through an upgrade, and stops both when it goes', () => {
   const rules = fs.readFileSync(path.join(ROOT, 'debian/rules'), 'utf8');
   for (const name of ['functions-admin.service', 'functions-admin.socket']) {
     assert.match(rules, new RegExp(`^\\tcp .*deploy/systemd/${name}.* debian/$`, 'm'));
@@ -31,6 +31,8 @@ test('the Debian package has both units, switches neither on, and leaves the soc
     assert.match(flags, / --no-enable --no-start /);
     assert.equal(flags.includes(' --no-restart-after-upgrade --no-stop-on-upgrade '), name.endsWith('.socket'));
   }
+  const prerm = fs.readFileSync(path.join(ROOT, 'debian/functions-admin.prerm'), 'utf8');
+  assert.match(prerm, /"\$1" = remove[^]*deb-systemd-invoke stop functions-admin\.socket functions-admin\.service/);
 });
 
 const found = spawnSync('systemd-analyze', ['--version']).status === 0;
