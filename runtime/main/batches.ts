@@ -15,6 +15,8 @@ export type Event = {
 
 /** What the API takes at once, and how much waits here at most: a minute of a thousand events a second. */
 const BATCH = 1000;
+/** Long messages make smaller batches, so that the API is done with one well before TIMEOUT_MS. */
+const BATCH_CHARACTERS = 4 * 1024 * 1024;
 const MOST_EVENTS = 60_000;
 const MOST_CHARACTERS = 32 * 1024 * 1024;
 const MESSAGE = 10_000;
@@ -69,13 +71,18 @@ export class Batches {
   }
 
   #take(): Sending {
-    const events = this.#waiting.slice(this.#first, this.#first + BATCH);
-    this.#first += events.length;
+    const events: Event[] = [];
+    for (let characters = 0; events.length < BATCH && this.#first < this.#waiting.length; this.#first++) {
+      const event = this.#waiting[this.#first];
+      characters += event.message?.length ?? 0;
+      if (characters > BATCH_CHARACTERS) break;
+      this.#characters -= event.message?.length ?? 0;
+      events.push(event);
+    }
     if (this.#first === this.#waiting.length) {
       this.#waiting = [];
       this.#first = 0;
     }
-    for (const event of events) this.#characters -= event.message?.length ?? 0;
     const dropped = this.#dropped;
     this.#dropped = 0;
     return { batch: ++this.#batch, dropped, events };
