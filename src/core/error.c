@@ -103,6 +103,10 @@ void err_put_errno(struct err *e, int number, const char *fmt, ...)
 	} else if (number == ENOSPC || number == EDQUOT) {
 		err_put(e, ERR_NO_SPACE, NULL, "%s: %s", what, strerror(number));
 		err_put_hint(e, "Free space on the functions volume and try again; nothing was changed.");
+	} else if (number == EMFILE || number == ENFILE) {
+		err_put(e, ERR_UNAVAILABLE, "out_of_files", "%s: %s", what, strerror(number));
+		err_put_hint(e,
+			     "Try again in a moment. If it lasts, raise the limit of open files; nothing was changed.");
 	} else {
 		err_put(e, ERR_INTERNAL, number == EROFS || number == EACCES || number == EPERM ? "not_writable" : NULL,
 			"%s: %s", what, strerror(number));

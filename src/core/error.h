@@ -66,7 +66,8 @@ struct err {
 /* An allocation failed: (struct err *e). */
 #define err_no_memory(e) (err_put_no_memory(e), false)
 
-/* ENOSPC and EDQUOT become ERR_NO_SPACE, all else ERR_INTERNAL: (struct err *e, int number, const char *fmt, ...). */
+/* ENOSPC and EDQUOT become ERR_NO_SPACE, EMFILE and ENFILE ERR_UNAVAILABLE, all else ERR_INTERNAL: (struct err *e, int
+ * number, const char *fmt, ...). */
 #define err_errno(...) (err_put_errno(__VA_ARGS__), false)
 
 void err_put(struct err *e, enum err_kind kind, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);

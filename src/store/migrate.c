@@ -166,14 +166,13 @@ static bool run_locked(struct pg_conn *c, struct arena *a, void (*applied)(void 
 bool migrate_run(struct pg_conn *c, struct arena *a, void (*applied)(void *ctx, int version, const char *name),
 		 void *ctx, struct err *e)
 {
+	struct err second = ERR_INIT;
 	bool ok;
 
 	/* A session lock: it outlives the transactions of the single migrations, and a killed process gives it up. */
-	if (!pg_script(c, "SET statement_timeout = 0; SELECT pg_catalog.pg_advisory_lock(" ADVISORY_LOCK ")", e))
+	if (!pg_without_deadline(c, e) || !pg_script(c, "SELECT pg_catalog.pg_advisory_lock(" ADVISORY_LOCK ")", e))
 		return false;
 	ok = run_locked(c, a, applied, ctx, e);
-	if (!pg_script(c, "SELECT pg_catalog.pg_advisory_unlock(" ADVISORY_LOCK "); RESET statement_timeout",
-		       ok ? e : &(struct err){0}))
-		return false;
-	return ok;
+	return pg_script(c, "SELECT pg_catalog.pg_advisory_unlock(" ADVISORY_LOCK ")", ok ? e : &second) &&
+	       pg_with_deadline(c, ok ? e : &second) && ok;
 }

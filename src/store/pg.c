@@ -19,6 +19,10 @@
 /* After a failed connect the next one waits, so that a server that is down is not hammered and requests fail fast. */
 #define RETRY_AFTER_MS 250
 
+/* The server ends a statement at the deadline (statement_timeout). One that does not even do that for so long is
+ * frozen, or its network is gone. */
+#define SILENT_MS 1000
+
 struct pg_conn {
 	struct pg_pool *pool;
 	PGconn *pq;
@@ -27,6 +31,8 @@ struct pg_conn {
 	char sqlstate[6];
 	bool busy;
 	bool in_transaction;
+	bool patient; /* no deadline: pg_without_deadline() */
+	bool stale;   /* works, but another connection may do better: it is replaced when it is given back */
 };
 
 struct pg_pool {
@@ -353,6 +359,8 @@ static void discard(struct pg_conn *c)
 	c->pq = NULL;
 	c->prepared_count = 0;
 	c->in_transaction = false;
+	c->patient = false;
+	c->stale = false;
 }
 
 static void quiet_notice(void *ctx, const char *message)
@@ -390,6 +398,10 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 	atomic_store(&pool->server_version, PQserverVersion(c->pq));
 	atomic_fetch_add(&pool->epoch, 1);
 	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
+	if (PQsetnonblocking(c->pq, 1) != 0) {
+		discard(c);
+		return err_no_memory(e);
+	}
 	return true;
 }
 
@@ -433,7 +445,7 @@ void pg_release(struct pg_conn *c)
 	if (c == NULL)
 		return;
 	pg_rollback(c);
-	if (c->pq != NULL && PQstatus(c->pq) != CONNECTION_OK)
+	if (c->pq != NULL && (PQstatus(c->pq) != CONNECTION_OK || c->stale))
 		discard(c);
 	(void)pthread_mutex_lock(&c->pool->lock);
 	c->busy = false;
@@ -452,6 +464,54 @@ static bool is_outage(const struct pg_conn *c)
 	       strcmp(s, "53300") == 0 || strcmp(s, "25006") == 0;
 }
 
+static bool wait_until(struct pg_conn *c, short events, int64_t deadline)
+{
+	struct pollfd p = {.fd = PQsocket(c->pq), .events = events};
+	int64_t left = c->patient ? -1 : deadline - now_ms();
+	int n;
+
+	if (p.fd < 0 || (!c->patient && left <= 0))
+		return false;
+	n = poll(&p, 1, (int)left);
+	if (n < 0)
+		return errno == EINTR;
+	return n > 0 && ((p.revents & (POLLIN | POLLERR | POLLHUP)) == 0 || PQconsumeInput(c->pq) != 0);
+}
+
+/*
+ * Sends what has been queued and gives the last result, as PQexec() would, but does not wait for a silent server: NULL
+ * then, and the connection is gone.
+ */
+static PGresult *answer_to(struct pg_conn *c, int queued)
+{
+	int64_t deadline = now_ms() + c->pool->timeout_ms + SILENT_MS;
+	PGresult *last = NULL;
+	PGresult *next;
+	int unsent;
+
+	if (queued == 0)
+		return NULL;
+	while ((unsent = PQflush(c->pq)) > 0)
+		if (!wait_until(c, POLLIN | POLLOUT, deadline))
+			break;
+	do {
+		while (unsent <= 0 && PQisBusy(c->pq) != 0 && wait_until(c, POLLIN, deadline))
+			;
+		if (PQstatus(c->pq) == CONNECTION_OK && (unsent > 0 || PQisBusy(c->pq) != 0)) {
+			log_error("database: no answer within the deadline, the connection is given up");
+			PQclear(last);
+			discard(c);
+			return NULL;
+		}
+		next = PQgetResult(c->pq);
+		if (next != NULL) {
+			PQclear(last);
+			last = next;
+		}
+	} while (next != NULL);
+	return last;
+}
+
 static bool query_failed(struct pg_conn *c, PGresult *res, const char *what, struct err *e)
 {
 	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
@@ -461,6 +521,9 @@ static bool query_failed(struct pg_conn *c, PGresult *res, const char *what, str
 	(void)snprintf(message, sizeof message, "%s", res != NULL ? PQresultErrorMessage(res) : PQerrorMessage(c->pq));
 	trim_newlines(message);
 	PQclear(res);
+	/* Read-only: a standby, or a setting of the moment at which we connected; the next connection may find a
+	 * primary. */
+	c->stale = c->stale || strcmp(c->sqlstate, "25006") == 0;
 	if (is_outage(c)) {
 		log_error("database: %s: %s", what, message[0] != '\0' ? message : "connection lost");
 		return unavailable(e);
@@ -492,7 +555,7 @@ static bool prepare(struct pg_conn *c, const struct pg_stmt *stmt, struct err *e
 			return true;
 	if (c->prepared_count == MAX_STATEMENTS)
 		return err_set(e, ERR_INTERNAL, NULL, "too many prepared statements");
-	res = PQprepare(c->pq, stmt->name, stmt->sql, 0, NULL);
+	res = answer_to(c, PQsendPrepare(c->pq, stmt->name, stmt->sql, 0, NULL));
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)
 		return query_failed(c, res, stmt->name, e);
 	PQclear(res);
@@ -512,7 +575,7 @@ static bool run(struct pg_conn *c, const struct pg_stmt *stmt, const struct pg_p
 
 	if (!prepare(c, stmt, e))
 		return false;
-	res = PQexecPrepared(c->pq, stmt->name, p->count, p->values, p->lengths, p->formats, 1);
+	res = answer_to(c, PQsendQueryPrepared(c->pq, stmt->name, p->count, p->values, p->lengths, p->formats, 1));
 	status = PQresultStatus(res);
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
 		return query_failed(c, res, stmt->name, e);
@@ -553,7 +616,7 @@ bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, co
 
 bool pg_script(struct pg_conn *c, const char *sql, struct err *e)
 {
-	PGresult *res = PQexec(c->pq, sql);
+	PGresult *res = answer_to(c, PQsendQuery(c->pq, sql));
 	ExecStatusType status = PQresultStatus(res);
 
 	c->sqlstate[0] = '\0';
@@ -563,12 +626,24 @@ bool pg_script(struct pg_conn *c, const char *sql, struct err *e)
 	return true;
 }
 
+bool pg_without_deadline(struct pg_conn *c, struct err *e)
+{
+	c->patient = true;
+	return pg_script(c, "SET statement_timeout = 0", e);
+}
+
+bool pg_with_deadline(struct pg_conn *c, struct err *e)
+{
+	c->patient = false;
+	return pg_script(c, "RESET statement_timeout", e);
+}
+
 static bool begin(struct pg_conn *c, const char *sql, struct err *e)
 {
 	if (!pg_script(c, sql, e)) {
 		/* The usual case: the server was restarted while this connection lay idle. Nothing has been done on it
-		 * yet. */
-		if (PQstatus(c->pq) == CONNECTION_OK || !connect_now(c, e) || !pg_script(c, sql, e))
+		 * yet. A server that was silent until the deadline is not asked again. */
+		if (c->pq == NULL || PQstatus(c->pq) == CONNECTION_OK || !connect_now(c, e) || !pg_script(c, sql, e))
 			return false;
 	}
 	c->in_transaction = true;
@@ -602,7 +677,7 @@ void pg_rollback(struct pg_conn *c)
 		return;
 	c->in_transaction = false;
 	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK)
-		PQclear(PQexec(c->pq, "ROLLBACK"));
+		PQclear(answer_to(c, PQsendQuery(c->pq, "ROLLBACK")));
 }
 
 const char *pg_sqlstate(const struct pg_conn *c)

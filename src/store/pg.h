@@ -6,9 +6,9 @@
  * int8, text or bytea.
  *
  * A pg_conn belongs to one thread between pg_acquire() and pg_release(). Results live until the arena given to the call
- * is reset. Errors: ERR_UNAVAILABLE when the server cannot be reached, refuses or breaks off (the connection is
- * replaced at the next use); else ERR_INTERNAL with the server's message in the log, not in the answer. pg_sqlstate()
- * tells which.
+ * is reset. Errors: ERR_UNAVAILABLE when the server cannot be reached, refuses, breaks off, is read-only or stays
+ * silent beyond the request timeout (the connection is replaced at the next use); else ERR_INTERNAL with the server's
+ * message in the log, not in the answer. pg_sqlstate() tells which.
  */
 #ifndef FA_STORE_PG_H
 #define FA_STORE_PG_H
@@ -85,6 +85,10 @@ MUST_CHECK bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stm
 
 /* Several statements without parameters, for migrations and session commands: not prepared. */
 MUST_CHECK bool pg_script(struct pg_conn *c, const char *sql, struct err *e);
+
+/* For what takes as long as it takes, a migration: statements wait without end between the two. */
+MUST_CHECK bool pg_without_deadline(struct pg_conn *c, struct err *e);
+MUST_CHECK bool pg_with_deadline(struct pg_conn *c, struct err *e);
 
 MUST_CHECK bool pg_begin(struct pg_conn *c, struct err *e);
 /* As pg_begin, but its commit need not wait for the disk: only where a later, waiting commit of the same deploy covers

@@ -31,9 +31,18 @@ export async function until(what, condition, milliseconds = 30_000) {
   }
 }
 
+// What is left when the process ends, whatever ends it: a deadline, Ctrl-C, a test that threw.
+const folders = new Set(), children = new Set();
+process.on('exit', () => {
+  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(child.spawnfile.endsWith('/postgres') ? 'SIGQUIT' : 'SIGKILL');
+  for (const folder of folders) try { fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 }); } catch { /* somebody still writes there */ }
+});
+for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) process.once(signal, () => process.exit(code));
+
 export function temporaryFolder(prefix = 'fa-test-') {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), prefix));
   fs.chmodSync(folder, 0o755);
+  folders.add(folder);
   return folder;
 }
 
@@ -71,6 +80,7 @@ export async function startPostgres() {
       const out = fs.openSync(log, 'a');
       child = spawn(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB'], { ...as, env, cwd: folder, stdio: ['ignore', out, out] });
       fs.closeSync(out);
+      children.add(child);
       await until('PostgreSQL answers', () => {
         if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${fs.readFileSync(log, 'utf8')}`);
         return spawnSync(path.join(bin, 'psql'), server.psql('postgres', 'supabase_admin', 'SELECT 1'), { env }).status === 0;
@@ -170,6 +180,8 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
       const command = [...wrapper, BINARY, 'serve', '--config', config, ...args];
       child = spawn(command[0], command.slice(1), { stdio, env: { PATH: process.env.PATH, ...REAL, ...env }, ...as });
       const mine = child, from = log.length;
+      children.add(mine);
+      mine.once('exit', () => children.delete(mine));
       for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text; });
       ended = new Promise((resolve) => mine.once('close', (code, signal) => resolve(code ?? signal)));
       if (ready) {
@@ -326,6 +338,7 @@ export async function startNginx(service, { runtime = '127.0.0.1:9' } = {}) {
   if (root) for (const name of ['', ...fs.readdirSync(dir)]) fs.chownSync(path.join(dir, name), NOBODY, NOBODY);
   const child = spawn('nginx', ['-e', `${dir}/nginx.log`, '-p', dir, '-c', `${dir}/nginx.conf`], { stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: `${process.env.PATH}:/usr/sbin` }, ...NOBODY_ELSE });
   let errors = '';
+  children.add(child);
   child.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
   await until('nginx listens', () => {
     if (child.exitCode !== null) throw new Error(`nginx ended: ${errors}`);

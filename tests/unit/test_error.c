@@ -67,9 +67,10 @@ static void test_errno(void **state)
 		enum err_kind kind;
 		const char *code;
 	} rows[] = {
-		{ENOSPC, ERR_NO_SPACE, "no_space"},       {EDQUOT, ERR_NO_SPACE, "no_space"},
-		{ENOMEM, ERR_NO_MEMORY, "out_of_memory"}, {EACCES, ERR_INTERNAL, "not_writable"},
-		{EROFS, ERR_INTERNAL, "not_writable"},    {EIO, ERR_INTERNAL, "internal_error"},
+		{ENOSPC, ERR_NO_SPACE, "no_space"},        {EDQUOT, ERR_NO_SPACE, "no_space"},
+		{ENOMEM, ERR_NO_MEMORY, "out_of_memory"},  {EACCES, ERR_INTERNAL, "not_writable"},
+		{EMFILE, ERR_UNAVAILABLE, "out_of_files"}, {EROFS, ERR_INTERNAL, "not_writable"},
+		{EIO, ERR_INTERNAL, "internal_error"},
 	};
 
 	(void)state;
