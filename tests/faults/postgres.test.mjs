@@ -59,7 +59,7 @@ async function traffic(done) {
     ...SLUGS.map(async (slug) => { while (!over) count('write', await answered(deploy(slug), [201])); }),
     (async () => { while (!over) { count('read', await answered(list(), [200])); await served(); } })(),
   ];
-  try { await Promise.race([done(), ...asking]); } finally { over = true; }
+  try { await Promise.race([done(seen), ...asking]); } finally { over = true; }
   await Promise.all(asking);
   return seen;
 }
@@ -84,19 +84,20 @@ test('killed, and started again', async () => {
     await until('PostgreSQL starts', () => postgres.start().then(() => true, () => false));
     await pause(200);
   });
-  assert.ok(seen.read[503] > 0 && seen.read[200] > 0, JSON.stringify(seen));
+  assert.ok((seen.write[503] ?? 0) + (seen.read[503] ?? 0) > 0 && seen.read[200] > 0, JSON.stringify(seen));
   await healed('kill -9');
 });
 
 test('its connections terminated, again and again, during deploys', async () => {
   let terminated = 0;
-  const seen = await traffic(async () => {
-    for (let i = 0; i < 20; i++) {
+  const seen = await traffic(async (sofar) => {
+    // Those that lie idle are replaced without anybody seeing it: it takes one in the middle of something.
+    for (let i = 0; i < 20 || (!sofar.write[503] && i < 400); i++) {
       terminated += Number(terminate());
       await pause(i % 7 * 3);
     }
   });
-  assert.ok(terminated >= 20, `${terminated} connections`);
+  assert.ok(terminated > 0);
   assert.ok(seen.write[503] > 0, JSON.stringify(seen));
   await healed('pg_terminate_backend');
 });
@@ -104,7 +105,7 @@ test('its connections terminated, again and again, during deploys', async () => 
 test('no connection is left for us', async () => {
   postgres.sql('postgres', 'ALTER ROLE postgres CONNECTION LIMIT 1');
   terminate();
-  const seen = await traffic(() => pause(700));
+  const seen = await traffic(async (sofar) => { for (let i = 0; i < 7 || (!sofar.write[503] && !sofar.read[503] && i < 100); i++) await pause(100); });
   assert.ok((seen.write[503] ?? 0) + (seen.read[503] ?? 0) > 0, JSON.stringify(seen));
   postgres.sql('postgres', 'ALTER ROLE postgres CONNECTION LIMIT -1');
   await healed('the connection limit');
