@@ -3,8 +3,17 @@
 
 CREATE SCHEMA functions_admin;
 
+CREATE FUNCTION functions_admin.event_drop(day date) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  EXECUTE format('DROP TABLE IF EXISTS functions_admin.%I', 'function_events_' || to_char(day, 'YYYYMMDD'));
+END
+$$;
+
 CREATE FUNCTION functions_admin.event_partition(day date) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE

@@ -4,6 +4,7 @@
 #include "service/function.h"
 #include "service/probe.h"
 #include "service/service.h"
+#include "store/role.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,6 +76,44 @@ static void check_database(struct doctor *d)
 			&e,
 			"Check postgres_host, postgres_port, postgres_user and postgres_password, or database_url.");
 	say_err(d, text_eq(e.code, "schema_outdated") ? "schema" : "database", &e);
+}
+
+static void check_role(struct doctor *d)
+{
+	const char *role = d->cfg->db_role;
+	struct pg_conn *c = NULL;
+	struct role_status status;
+	struct err e = ERR_INIT;
+	bool ok;
+
+	/* What is wrong with the database was said already. */
+	if (d->service == NULL || !function_ready(d->service, d->arena, &e))
+		return;
+	ok = pg_acquire(d->service->pool, &c, &e) && role_status(c, d->arena, role != NULL ? role : "", &status, &e);
+	pg_release(c);
+	if (!ok)
+		say_err(d, "db_role", &e);
+	else if (role == NULL || role[0] == '\0')
+		say(d, "db_role", GOOD,
+		    arena_printf(d->arena,
+				 "not set: serve has all rights of %s; with db_role = functions_admin_service it gives "
+				 "up what it does not need",
+				 status.user),
+		    NULL);
+	else if (!status.usable)
+		say(d, "db_role", WARNING,
+		    arena_printf(d->arena, "%s cannot take the role %s: serve has all of its rights", status.user,
+				 role),
+		    arena_printf(d->arena,
+				 "As a superuser: CREATE ROLE functions_admin_service NOLOGIN; GRANT "
+				 "functions_admin_service TO %s; then run functions-admin migrate.",
+				 status.user));
+	else
+		say(d, "db_role", status.extra[0] != '\0' ? WARNING : GOOD,
+		    status.extra[0] != '\0'
+			    ? arena_printf(d->arena, "serve works as %s, and that is too much: %s", role, status.extra)
+			    : arena_printf(d->arena, "serve works as %s, with no right but those that it needs", role),
+		    "Take the right away (REVOKE, ALTER ROLE); functions-admin migrate sets those on the schema anew.");
 }
 
 static void check_folder(struct doctor *d)
@@ -230,6 +269,7 @@ int cmd_doctor(int argc, char **argv)
 		else
 			say_err(&d, "configuration", &e);
 		check_database(&d);
+		check_role(&d);
 		check_folder(&d);
 		check_socket(&d);
 		check_drift(&d);

@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "service/service.h"
 #include "store/project.h"
+#include "store/role.h"
 
 #include <stdio.h>
 
@@ -42,6 +43,23 @@ static bool report(const struct migrate_status *status, int count, bool json, st
 	return true;
 }
 
+/* Who may not make roles has migrated all the same; only the service then has more rights than it needs. */
+static bool tell_role(const struct config *cfg, struct pg_conn *c, struct arena *a, struct err *e)
+{
+	struct role_status role;
+
+	if (cfg->db_role == NULL || cfg->db_role[0] == '\0')
+		return true;
+	if (!role_status(c, a, cfg->db_role, &role, e))
+		return false;
+	if (!role.usable)
+		(void)printf("note: %s cannot take the role %s, so serve will work with all of its rights "
+			     "(docs/operations.md: "
+			     "the service's role)\n",
+			     role.user, cfg->db_role);
+	return true;
+}
+
 static bool migrate(const struct config *cfg, struct pg_conn *c, struct arena *a, bool only_status, bool json,
 		    int *exit_status, struct err *e)
 {
@@ -56,7 +74,9 @@ static bool migrate(const struct config *cfg, struct pg_conn *c, struct arena *a
 	if (!migrate_get_status(c, a, &status, e))
 		return false;
 	*exit_status = only_status && status.applied < status.known;
-	return report(&status, p.count, json, e);
+	if (!report(&status, p.count, json, e))
+		return false;
+	return json || only_status || tell_role(cfg, c, a, e);
 }
 
 int cmd_migrate(int argc, char **argv)

@@ -115,8 +115,11 @@ static bool start(struct running *r, struct err *e)
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
 	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), sweep and heartbeat others.
 	 */
-	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 3, e) ||
-	    !auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
+	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 3, e))
+		return false;
+	/* Commands are the operator's and keep the rights of who connects; what answers requests gives them up. */
+	pg_pool_take_role(r->service->pool, r->cfg->db_role);
+	if (!auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
 	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e) || !service_refresh(r->service, e))
 		return false;
 	metrics_compared();

@@ -44,6 +44,7 @@ struct config {
 	char *postgres_db;
 	char *postgres_user;
 	char *postgres_password;
+	char *db_role;              /* NULL or "": none */
 	int64_t db_connect_timeout; /* seconds */
 
 	/* The project */

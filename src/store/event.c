@@ -81,6 +81,10 @@ static const struct pg_stmt select_partitions = {
 	" JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'functions_admin.function_events'::regclass"
 	" ORDER BY c.relname",
 };
+static const struct pg_stmt drop_day = {
+	"event_drop",
+	"SELECT functions_admin.event_drop(DATE '1970-01-01' + $1::int4)",
+};
 static const struct pg_stmt forget_sources = {
 	"event_sources_forget",
 	"DELETE FROM functions_admin.event_sources WHERE at < now() - interval '7 days'",
@@ -214,14 +218,12 @@ bool event_series(struct pg_conn *c, struct arena *a, const char *project_ref, c
 	return pg_query(c, a, &select_series, &p, &r, e) && read_stats(r, a, out, count, e);
 }
 
-/* The name comes from the catalogue, and is one of ours: eight digits after a fixed beginning. */
-static bool drop_partition(struct pg_conn *c, struct arena *a, const char *name, struct err *e)
+static bool drop_partition(struct pg_conn *c, struct arena *a, int64_t day, struct err *e)
 {
-	const char *sql = arena_printf(a, "DROP TABLE functions_admin.%s", name);
+	struct pg_params p = PG_PARAMS(a);
 
-	if (sql == NULL)
-		return err_no_memory(e);
-	return !text_starts(name, "function_events_") || pg_script(c, sql, e);
+	pg_int(&p, day);
+	return pg_query(c, a, &drop_day, &p, NULL, e);
 }
 
 bool event_prune(struct pg_conn *c, struct arena *a, int64_t oldest_day, int64_t max_bytes, int64_t *rows,
@@ -239,7 +241,7 @@ bool event_prune(struct pg_conn *c, struct arena *a, int64_t oldest_day, int64_t
 	for (int i = 0; i < pg_rows(r) - 2; i++) {
 		if (pg_get_int(r, i, 3) >= oldest_day && bytes <= max_bytes)
 			break;
-		if (!drop_partition(c, a, pg_get_text(r, i, 0), e))
+		if (!drop_partition(c, a, pg_get_int(r, i, 3), e))
 			return false;
 		bytes -= pg_get_int(r, i, 2);
 		*rows += pg_get_int(r, i, 1);

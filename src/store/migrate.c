@@ -135,6 +135,19 @@ static bool apply(struct pg_conn *c, struct arena *a, const struct embedded *f, 
 	return true;
 }
 
+/* A newer release's database has rights that this one does not know, and would take away. */
+static bool grant(struct pg_conn *c, struct arena *a, struct err *e)
+{
+	const struct embedded *f = embedded_find("service_role.sql");
+	struct migrate_status status;
+
+	if (!migrate_get_status(c, a, &status, e))
+		return false;
+	if (f == NULL || status.applied > status.known)
+		return true;
+	return pg_script(c, f->text, e) || err_prefix(e, "rights of the service's role");
+}
+
 static bool run_locked(struct pg_conn *c, struct arena *a, void (*applied)(void *ctx, int version, const char *name),
 		       void *ctx, struct err *e)
 {
@@ -160,7 +173,7 @@ static bool run_locked(struct pg_conn *c, struct arena *a, void (*applied)(void 
 		if (applied != NULL)
 			applied(ctx, version_of(f->name), f->name);
 	}
-	return true;
+	return grant(c, a, e);
 }
 
 bool migrate_run(struct pg_conn *c, struct arena *a, void (*applied)(void *ctx, int version, const char *name),

@@ -42,6 +42,8 @@ struct pg_pool {
 	char **values;
 	int64_t timeout_ms;
 	int64_t down_until_ms; /* no connect is tried before */
+	const char *role;      /* that connections take; NULL: none */
+	atomic_bool role_told; /* that it cannot be taken */
 	_Atomic int server_version;
 	_Atomic int64_t epoch;
 	int max;
@@ -369,6 +371,35 @@ static void quiet_notice(void *ctx, const char *message)
 	(void)message;
 }
 
+void pg_pool_take_role(struct pg_pool *pool, const char *role)
+{
+	pool->role = role != NULL && role[0] != '\0' ? role : NULL;
+}
+
+/* One question for both: is the role fit to be taken, and take it. */
+static bool take_role(struct pg_conn *c)
+{
+	static const char sql[] =
+		"SELECT pg_catalog.set_config('role', r.rolname, false) FROM pg_catalog.pg_roles r, "
+		"pg_catalog.pg_namespace n"
+		" WHERE r.rolname = $1 AND n.nspname = 'functions_admin' AND pg_has_role(r.oid, " PG_MAY_TAKE ")"
+		" AND has_schema_privilege(r.oid, n.oid, 'USAGE')";
+	struct pg_pool *pool = c->pool;
+	PGresult *res;
+	bool ok;
+
+	if (pool->role == NULL)
+		return true;
+	res = PQexecParams(c->pq, sql, 1, NULL, &pool->role, NULL, NULL, 0);
+	ok = PQresultStatus(res) == PGRES_TUPLES_OK;
+	if (ok && PQntuples(res) == 0 && !atomic_exchange(&pool->role_told, true))
+		log_warn("database: the role %s is not there to be taken: working with all rights of %s (see "
+			 "functions-admin doctor)",
+			 pool->role, PQuser(c->pq));
+	PQclear(res);
+	return ok;
+}
+
 static bool connect_now(struct pg_conn *c, struct err *e)
 {
 	struct pg_pool *pool = c->pool;
@@ -383,7 +414,7 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 	c->pq = PQconnectdbParams((const char *const *)pool->keywords, (const char *const *)pool->values, 1);
 	if (c->pq == NULL)
 		return err_no_memory(e);
-	if (PQstatus(c->pq) != CONNECTION_OK) {
+	if (PQstatus(c->pq) != CONNECTION_OK || !take_role(c)) {
 		char message[256];
 
 		(void)snprintf(message, sizeof message, "%s", PQerrorMessage(c->pq));

@@ -73,6 +73,16 @@ MUST_CHECK bool pg_ports(const struct config *cfg, char **ports, struct err *e);
 MUST_CHECK bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e);
 void pg_pool_free(struct pg_pool *pool);
 
+/* The right that SET ROLE asks for, as pg_has_role() names it: SQL. */
+#define PG_MAY_TAKE "CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END"
+
+/*
+ * From now on each new connection takes this role for its whole life, where it is there, may be taken, and has rights
+ * on the schema; otherwise the connection goes on as who it is, and the log says so once. Before the first
+ * pg_acquire(); role must live as long as the pool, NULL or "" is none.
+ */
+void pg_pool_take_role(struct pg_pool *pool, const char *role);
+
 /* Waits for a free connection, at most the configured request timeout, and connects it if need be. */
 MUST_CHECK bool pg_acquire(struct pg_pool *pool, struct pg_conn **out, struct err *e);
 

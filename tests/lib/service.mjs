@@ -158,7 +158,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
   const socket = path.join(folder, 'fa.sock');
   fs.mkdirSync(functionsDir);
   const all = {
-    listen: `unix:${socket}`, listen_mode: '0666', database_url: postgres.url(database), project_ref: REF, functions_dir: functionsDir,
+    listen: `unix:${socket}`, listen_mode: '0666', database_url: postgres.url(database), db_role: 'functions_admin_service', project_ref: REF, functions_dir: functionsDir,
     spool_dir: folder, workers: '8', rate_limit: 'dry', allow_root: 'on', anon_key: ANON, service_role_key: SERVICE_ROLE, public_url: 'https://supabase.example', ...SECRETS, ...options,
   };
   const config = path.join(folder, 'fa.conf');
@@ -198,6 +198,8 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
       const code = await ended;
       checkReports(log);
+      // The service's role lacks a right that something needs (sql/service_role.sql).
+      if (/database: .*permission denied/.test(log)) throw new Error(`a right is missing:\n${log}`);
       if (signal === 'SIGTERM' && code !== 0) throw new Error(`the program's exit code is ${code}:\n${log}`);
       return code;
     },
