@@ -402,7 +402,7 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 			b.missing[b.count++] = &list->items[i];
 	}
 	/* The others of a split, and these few, are built on the way. */
-	if (b.count < 2 * BUILDERS)
+	if (b.count < (size_t)2 * BUILDERS)
 		return true;
 	while (count < BUILDERS && pthread_create(&builders[count], NULL, build_some, &b) == 0)
 		count++;
