@@ -171,53 +171,14 @@ static const struct {
 	{"prompts/get", mcp_prompts_get},
 };
 
-/* ---- JSON-RPC ---- */
-
-static json_t *rpc_error(const json_t *id, enum rpc_code code, const struct err *e)
+static bool run_method(void *ctx, const struct rpc_message *message, json_t **result, enum rpc_code *code,
+		       struct err *e)
 {
-	json_t *shown = id != NULL ? json_incref((json_t *)(uintptr_t)id) : json_null();
-
-	return json_pack("{s:s, s:o, s:{s:i, s:s, s:o*}}", "jsonrpc", "2.0", "id", shown, "error", "code", (int)code,
-			 "message", e->message, "data",
-			 e->hint[0] != '\0' ? json_pack("{s:s, s:s}", "hint", e->hint, "code", e->code) : NULL);
-}
-
-static bool is_id(const json_t *id)
-{
-	return json_is_string(id) || json_is_integer(id);
-}
-
-/* The answer to one message; NULL for one that gets none. */
-static json_t *answer_message(struct mcp *m, const json_t *message)
-{
-	const json_t *id = json_object_get(message, "id");
-	const char *method = json_string_value(json_object_get(message, "method"));
-	const char *version = json_string_value(json_object_get(message, "jsonrpc"));
-	const json_t *params = json_object_get(message, "params");
-	enum rpc_code code = RPC_INTERNAL_ERROR;
-	struct err e = ERR_INIT;
-	json_t *result = NULL;
-	size_t i = 0;
-
-	if (version == NULL || !text_eq(version, "2.0") || (id != NULL && !is_id(id)) ||
-	    (method == NULL && (id == NULL || (json_object_get(message, "result") == NULL &&
-					       json_object_get(message, "error") == NULL))) ||
-	    (params != NULL && !json_is_object(params))) {
-		(void)err_set(&e, ERR_INVALID, NULL, "This is no JSON-RPC 2.0 request");
-		return rpc_error(is_id(id) ? id : NULL, RPC_INVALID_REQUEST, &e);
-	}
-	/* Notifications, and answers to what was never asked. Calls are short: one that is cancelled has ended. */
-	if (method == NULL || id == NULL)
-		return NULL;
-	while (i < sizeof methods / sizeof methods[0] && !text_eq(methods[i].name, method))
-		i++;
-	if (i == sizeof methods / sizeof methods[0]) {
-		(void)err_set(&e, ERR_NOT_FOUND, NULL, "There is no method \"%.60s\"", method);
-		return rpc_error(id, RPC_METHOD_NOT_FOUND, &e);
-	}
-	if (!methods[i].run(m, params, &result, &code, &e))
-		return rpc_error(id, code, &e);
-	return json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, "result", result);
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+		if (text_eq(methods[i].name, message->method))
+			return methods[i].run(ctx, message->params, result, code, e);
+	*code = RPC_METHOD_NOT_FOUND;
+	return err_set(e, ERR_NOT_FOUND, NULL, "There is no method \"%.60s\"", message->method);
 }
 
 /* ---- Streams: progress on the way, the answer at the end ---- */
@@ -256,30 +217,32 @@ static void send_progress(void *ctx, const char *stage)
 static bool run_stream(void *ctx, const struct response_writer *w)
 {
 	struct stream *s = ctx;
-	json_t *answer;
+	struct err e = ERR_INIT;
+	json_t *answer = NULL;
 
 	s->writer = w;
 	s->mcp.call->progress = send_progress;
 	s->mcp.call->progress_ctx = s;
 	send_progress(s, "received");
-	answer = answer_message(&s->mcp, s->message);
+	/* Without memory there is no event, and the stream ends as a broken one. */
+	(void)!rpc_answer(s->message, run_method, &s->mcp, &answer, &e);
 	send_event(s, answer);
 	return !s->broken;
 }
 
 /* The token under which a deploy's progress is wanted; NULL for none. */
-static const json_t *progress_token(const struct call *c, const json_t *message)
+static const json_t *progress_token(const struct call *c, const json_t *doc)
 {
-	const json_t *params = json_object_get(message, "params");
-	const json_t *token = json_object_get(json_object_get(params, "_meta"), "progressToken");
-	const char *tool = json_string_value(json_object_get(params, "name"));
-	const char *method = json_string_value(json_object_get(message, "method"));
 	const char *accept = request_header(c->req, "Accept");
+	struct err ignored = ERR_INIT;
+	struct rpc_message message;
+	const char *tool;
 
-	if (method == NULL || tool == NULL || !text_eq(method, "tools/call") || !text_starts(tool, "deploy_") ||
-	    !is_id(token) || accept == NULL || strstr(accept, EVENT_STREAM) == NULL)
+	if (!rpc_read(doc, &message, &ignored) || message.id == NULL || message.method == NULL ||
+	    !text_eq(message.method, "tools/call") || accept == NULL || strstr(accept, EVENT_STREAM) == NULL)
 		return NULL;
-	return token;
+	tool = json_string_value(json_object_get(message.params, "name"));
+	return tool != NULL && text_starts(tool, "deploy_") ? rpc_progress_token(&message) : NULL;
 }
 
 static bool start_stream(const struct mcp *m, const json_t *message, const json_t *token, struct err *e)
@@ -328,26 +291,12 @@ static const char *spoken_revision(const struct call *c)
 	return NULL;
 }
 
-static bool answer_batch(struct mcp *m, const json_t *batch, struct err *e)
+static bool answer_with(struct mcp *m, json_t *answer, struct err *e)
 {
-	json_t *answers = json_array();
-	const json_t *message;
-	size_t i;
-
-	json_array_foreach (batch, i, message) {
-		json_t *answer = answer_message(m, message);
-
-		if (answer != NULL && json_array_append_new(answers, answer) != 0) {
-			json_decref(answers);
-			return err_no_memory(e);
-		}
-	}
-	if (json_array_size(answers) == 0) {
-		json_decref(answers);
-		m->call->resp->status = 202;
-		return true;
-	}
-	return response_json(m->call->resp, 200, answers, e);
+	if (answer != NULL)
+		return response_json(m->call->resp, 200, answer, e);
+	m->call->resp->status = 202;
+	return true;
 }
 
 static bool answer_document(struct mcp *m, const json_t *doc, const char *revision, struct err *e)
@@ -359,7 +308,7 @@ static bool answer_document(struct mcp *m, const json_t *doc, const char *revisi
 	if (json_is_array(doc)) {
 		if (text_eq(revision, REVISION_WITH_BATCHES) && json_array_size(doc) > 0 &&
 		    json_array_size(doc) <= MCP_MAX_BATCH)
-			return answer_batch(m, doc, e);
+			return rpc_answer_batch(doc, run_method, m, &answer, e) && answer_with(m, answer, e);
 		(void)err_set(&why, ERR_INVALID, NULL,
 			      "A batch must have 1 to %zu messages, and only revision " REVISION_WITH_BATCHES
 			      " of the protocol has batches",
@@ -373,11 +322,7 @@ static bool answer_document(struct mcp *m, const json_t *doc, const char *revisi
 	token = progress_token(m->call, doc);
 	if (token != NULL)
 		return start_stream(m, doc, token, e);
-	answer = answer_message(m, doc);
-	if (answer != NULL)
-		return response_json(m->call->resp, 200, answer, e);
-	m->call->resp->status = 202;
-	return true;
+	return rpc_answer(doc, run_method, m, &answer, e) && answer_with(m, answer, e);
 }
 
 /* Who the audit log shall name: the credential, and the program that uses it. */

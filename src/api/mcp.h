@@ -12,21 +12,12 @@
 #define FA_API_MCP_H
 
 #include "api/api.h"
+#include "api/rpc.h"
 
 #include <jansson.h>
 
 #define MCP_MAX_BATCH ((size_t)50)
 #define MCP_MAX_TEXT ((size_t)1024 * 1024)
-
-/* The error codes of JSON-RPC 2.0, section 5.1, and of MCP. */
-enum rpc_code {
-	RPC_PARSE_ERROR = -32700,
-	RPC_INVALID_REQUEST = -32600,
-	RPC_METHOD_NOT_FOUND = -32601,
-	RPC_INVALID_PARAMS = -32602,
-	RPC_INTERNAL_ERROR = -32603,
-	RPC_RESOURCE_NOT_FOUND = -32002
-};
 
 /* One message on its way through. */
 struct mcp {

@@ -45,8 +45,8 @@ __attribute__((format(printf, 3, 0))) static void format_into(char *out, size_t 
 
 	if (n < 0)
 		out[0] = '\0';
-	else if ((size_t)n >= size)
-		text_cut_utf8(out);
+	/* A cut here, a "%.60s", or bytes from the disk: JSON could not carry what they leave. */
+	text_mend_utf8(out);
 }
 
 void err_put(struct err *e, enum err_kind kind, const char *code, const char *fmt, ...)

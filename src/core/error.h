@@ -3,7 +3,8 @@
  *
  * Fallible functions take a trailing `struct err *` and return false (or NULL) after filling it.
  * Ownership: none; an err is a plain value that its caller keeps on the stack.
- * Limits: the message holds 511 bytes, the hint 255; longer text is cut at a UTF-8 boundary.
+ * Limits: the message holds 511 bytes, the hint 255; longer text is cut. Both are well-formed UTF-8: what is not is
+ * left out.
  */
 #ifndef FA_CORE_ERROR_H
 #define FA_CORE_ERROR_H

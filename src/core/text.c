@@ -89,6 +89,23 @@ void text_cut_utf8(char *s)
 		s[len - 1 - back] = '\0';
 }
 
+void text_mend_utf8(char *s)
+{
+	const uint8_t *from = (const uint8_t *)s;
+	size_t left = strlen(s);
+
+	while (left > 0) {
+		size_t n = utf8_sequence(from, left);
+
+		memmove(s, from, n);
+		s += n;
+		n = n > 0 ? n : 1;
+		from += n;
+		left -= n;
+	}
+	*s = '\0';
+}
+
 void text_hex(const uint8_t *data, size_t len, char *out)
 {
 	(void)sodium_bin2hex(out, 2 * len + 1, data, len);

@@ -23,6 +23,9 @@ bool text_utf8_valid(const char *s, size_t len);
 /* Drops a multi-byte character that a cut left incomplete at the end of s. */
 void text_cut_utf8(char *s);
 
+/* Drops every byte of s that is not of a well-formed character. */
+void text_mend_utf8(char *s);
+
 /* Lower-case hexadecimal; out needs 2 * len + 1 bytes. */
 void text_hex(const uint8_t *data, size_t len, char *out);
 

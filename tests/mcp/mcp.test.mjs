@@ -69,6 +69,9 @@ describe("protocol", () => {
       assert.deepEqual([answer.status, answer.text], [202, ""]);
     }
     assert.equal((await rpc("nonsense")).error.code, -32601);
+    // What is quoted is cut within a character here; JSON carries whole ones only.
+    assert.equal((await rpc(`${"x".repeat(59)}é`)).error.message, `There is no method "${"x".repeat(59)}"`);
+    assert.match((await tool("get_edge_function", { function_slug: "é".repeat(300) })).error, /slug/);
     assert.equal((await rpc("tools/call", { name: "nonsense" })).error.code, -32602);
     assert.equal((await rpc("tools/call", { name: "list_versions", arguments: [] })).error.code, -32602);
   });

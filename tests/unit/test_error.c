@@ -57,6 +57,10 @@ static void test_cut(void **state)
 	assert_int_equal(strlen(e.hint), 255);
 	(void)err_prefix(&e, "%s", text);
 	assert_true(strlen(e.message) <= 511);
+	/* A precision cuts within a character, and what is quoted may be no UTF-8 at all. */
+	(void)err_set(&e, ERR_INVALID, NULL, "\"%.3s\" of %s", "ab\xC3\xBC", "\xFFx\x80");
+	assert_string_equal(e.message, "\"ab\" of x");
+	(void)err_prefix(&e, "%s", text);
 	assert_true(text_utf8_valid(e.message, strlen(e.message)));
 }
 
