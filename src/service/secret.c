@@ -81,7 +81,7 @@ static bool seal_secret(const struct crypto_key *key, struct arena *a, const cha
 
 /* Checking */
 
-static bool check_name(const char *name, struct err *e)
+bool secret_check_name(const char *name, struct err *e)
 {
 	size_t len = strlen(name);
 
@@ -118,7 +118,7 @@ static struct secret_value *check_values(struct arena *a, const struct secret_va
 		return NULL;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (!check_name(values[i].name, e))
+		if (!secret_check_name(values[i].name, e))
 			return NULL;
 		if (values[i].len > SECRET_MAX_VALUE) {
 			(void)err_set(e, ERR_INVALID, "secret_too_large", "The value of %s is larger than %zu bytes",

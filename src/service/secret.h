@@ -29,6 +29,9 @@ struct secret_digest {
 	int64_t updated_at;
 };
 
+/* ERR_INVALID where no secret can have this name. */
+MUST_CHECK bool secret_check_name(const char *name, struct err *e);
+
 /* slug: NULL for the project's own, else a function's (ERR_NOT_FOUND where there is none). */
 MUST_CHECK bool secret_set(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
 			   const char *slug, const struct secret_value *values, size_t count, struct err *e);
