@@ -123,7 +123,7 @@ bool drift_list_all(struct call *c, struct err *e)
 		return false;
 	array = json_array();
 	for (size_t i = 0; i < list.count; i++)
-		if (principal_may_slug(&c->who, list.items[i].slug) &&
+		if (!list.items[i].missing && principal_may_slug(&c->who, list.items[i].slug) &&
 		    json_array_append_new(array, view_drift(&list.items[i])) != 0) {
 			json_decref(array);
 			return err_no_memory(e);

@@ -305,6 +305,10 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 	*out = (struct drift_item){.slug = f->slug, .version = f->version.number};
 	if (release == NULL || top == NULL)
 		return err_no_memory(e);
+	if (!folder_has_release(s->folder, f->slug, release)) {
+		*drifted = out->missing = true;
+		return true;
+	}
 	out->stub = stub == NULL || !text_eq(stub, release);
 	if (f->version.kind == KIND_SOURCE && !foreign_list(s->folder, cmp->arena, top, false, &disk, e))
 		return false;
@@ -361,17 +365,13 @@ static bool rebuild_missing(struct service *s, struct arena *a, const struct dri
 {
 	for (size_t i = 0; i < found->count; i++) {
 		struct function f;
-		char *release;
 
-		if (!function_get(s, a, s->cfg->project_ref, found->items[i].slug, &f, e))
-			return false;
-		release = folder_release_name(a, f.version.number, f.version.digest);
-		if (release == NULL)
-			return err_no_memory(e);
-		if (folder_has_release(s->folder, f.slug, release))
+		if (!found->items[i].missing)
 			continue;
-		log_warn("%s: release %s is missing on disk, and is built anew", f.slug, release);
-		if (!apply_rebuild_release(s, a, &f, e))
+		log_warn("%s: the release of version %d is missing on disk, and is built anew", found->items[i].slug,
+			 found->items[i].version);
+		if (!function_get(s, a, s->cfg->project_ref, found->items[i].slug, &f, e) ||
+		    !apply_rebuild_release(s, a, &f, e))
 			return false;
 	}
 	return true;
@@ -421,6 +421,8 @@ bool drift_accept(struct service *s, struct arena *a, const struct actor *who, c
 
 	if (!find_one(s, a, slug, &f, &found, e))
 		return false;
+	if (found.items[0].missing)
+		return nothing_to_do(slug, e);
 	if (found.items[0].files.count == 0) {
 		(void)err_set(e, ERR_CONFLICT, "only_the_stub", "Only the stub of %s was changed, which is no version",
 			      slug);
@@ -467,7 +469,7 @@ bool drift_revert(struct service *s, struct arena *a, const struct actor *who, c
 
 	if (!find_one(s, a, slug, &f, &found, e) || !audit_record(s, a, who, &entry, e) || !hold_take(s, slug, e))
 		return false;
-	ok = (found.items[0].files.count == 0 || apply_rebuild_release(s, a, &f, e)) &&
+	ok = ((found.items[0].files.count == 0 && !found.items[0].missing) || apply_rebuild_release(s, a, &f, e)) &&
 	     (!found.items[0].stub || apply_adopt(s, a, &f, &kept_at, e)) && drift_find(s, a, slug, false, &found, e);
 	hold_drop(s, slug, false);
 	*version = f.version.number;

@@ -19,6 +19,7 @@
 struct drift_item {
 	const char *slug;
 	int version;
+	bool missing;                 /* the release is not there at all: no edit, and built anew by the next sweep */
 	bool stub;                    /* the stub is not as it was written; files may be as deployed */
 	struct difference_list files; /* from the version to what lies on disk */
 };

@@ -192,6 +192,13 @@ describe('drift', () => {
     assert.equal(service.sql(`SELECT source, message FROM functions_admin.edge_function_versions WHERE function_id = '${f.id}' AND version = 3`), 'drift|mended at night');
     assert.equal(fs.readFileSync(path.join(source, 'index.ts'), 'utf8'), 'Deno.serve(() => new Response("one"))\n', 'version 1 has its own bytes again');
     assert.equal(service.run('drift', []).status, 0);
+    // What is not there at all was not edited.
+    const newest = path.join(service.functionsDir, '.releases/edited');
+    for (const name of fs.readdirSync(newest)) if (name.startsWith('3-')) fs.rmSync(path.join(newest, name), { recursive: true });
+    assert.equal(service.run('drift', []).status, 0);
+    assert.equal((await service.ask('POST', service.functions('/edited/drift/accept'), { json: {} })).status, 409);
+    assert.equal((await service.ask('POST', service.functions('/edited/drift/revert'), { json: {} })).status, 200);
+    assert.ok(fs.readdirSync(newest).some((name) => name.startsWith('3-')), 'it is built anew');
     for (const action of ['accept', 'revert']) {
       const refused = await service.ask('POST', service.functions(`/edited/drift/${action}`), { json: {} });
       assert.deepEqual([refused.status, refused.json.code], [409, 'no_drift']);
