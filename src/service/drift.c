@@ -118,7 +118,7 @@ static bool remember(struct drift *d, const char *slug, const char *release, con
 			d->capacity = capacity;
 		}
 	}
-	if (look == NULL && d->count < d->capacity) {
+	if (look == NULL && d->looks != NULL && d->count < d->capacity) {
 		look = &d->looks[d->count++];
 		*look = (struct look){0};
 		(void)strncpy(look->slug, slug, sizeof look->slug - 1);
