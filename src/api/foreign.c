@@ -1,5 +1,4 @@
 /* What hands have put into the functions folder: importing it, and changes to what is deployed. */
-#include "api/answers.h"
 #include "api/etag.h"
 #include "api/handlers.h"
 #include "api/intake.h"
@@ -15,18 +14,6 @@
 static bool may_touch(void *ctx, const char *slug)
 {
 	return principal_may_slug(ctx, slug);
-}
-
-/* An absent body is {}. */
-static bool read_body(struct call *c, json_t **doc, struct err *e)
-{
-	if (c->req->content_length <= 0 && c->req->content_type[0] == '\0') {
-		*doc = json_parse(c->arena, "The body", "{}", 2, 2, e);
-		return *doc != NULL;
-	}
-	if (!intake_json(c, doc, e))
-		return false;
-	return json_is_object(*doc) ? true : err_set(e, ERR_INVALID, NULL, "The body must be a JSON object");
 }
 
 /* Importing */
@@ -74,7 +61,7 @@ bool functions_import(struct call *c, struct err *e)
 	json_t *array;
 	json_t *doc;
 
-	if (!read_body(c, &doc, e) || !json_get_bool(doc, "dry_run", JSON_OPTIONAL, &present, &req.dry_run, e) ||
+	if (!intake_object(c, &doc, e) || !json_get_bool(doc, "dry_run", JSON_OPTIONAL, &present, &req.dry_run, e) ||
 	    !json_get_bool(doc, "verify_jwt", JSON_OPTIONAL, &present, &req.verify_jwt, e) ||
 	    !json_get_string(doc, "name", JSON_OPTIONAL, &req.only, e) ||
 	    !json_get_string(doc, "message", JSON_OPTIONAL, &req.message, e) || !intake_message(c, &req.message, e))
@@ -137,7 +124,7 @@ bool drift_take(struct call *c, struct err *e)
 	const char *message = NULL;
 	json_t *doc;
 
-	if (!read_body(c, &doc, e) || !json_get_string(doc, "message", JSON_OPTIONAL, &message, e) ||
+	if (!intake_object(c, &doc, e) || !json_get_string(doc, "message", JSON_OPTIONAL, &message, e) ||
 	    !intake_message(c, &message, e) ||
 	    !drift_accept(c->service, c->arena, &c->actor, c->slug, message, &result, e))
 		return false;

@@ -109,18 +109,6 @@ bool versions_diff(struct call *c, struct err *e)
 
 /* Changes */
 
-/* The JSON body of a change; an absent or empty one is {}. */
-static bool read_body(struct call *c, json_t **doc, struct err *e)
-{
-	if (c->req->content_length <= 0 && c->req->content_type[0] == '\0') {
-		*doc = json_parse(c->arena, "The body", "{}", 2, 2, e);
-		return *doc != NULL;
-	}
-	if (!intake_json(c, doc, e))
-		return false;
-	return json_is_object(*doc) ? true : err_set(e, ERR_INVALID, NULL, "The body must be a JSON object");
-}
-
 static bool read_change(struct call *c, const json_t *doc, struct change_request *req, struct err *e)
 {
 	*req = (struct change_request){.project_ref = c->project.ref, .slug = c->slug};
@@ -144,7 +132,7 @@ static bool to_version(struct call *c, change_to_version *change, struct err *e)
 	int64_t version = 0;
 	json_t *doc;
 
-	return read_body(c, &doc, e) && read_change(c, doc, &req, e) &&
+	return intake_object(c, &doc, e) && read_change(c, doc, &req, e) &&
 	       json_get_int(doc, "version", JSON_OPTIONAL, 1, INT32_MAX, &version, e) &&
 	       change(c->service, c->arena, &c->actor, &req, (int)version, &f, e) && answer_changed(c, &f, e);
 }
@@ -168,7 +156,7 @@ bool functions_promote(struct call *c, struct err *e)
 	int64_t version = 0;
 	json_t *doc;
 
-	if (!read_body(c, &doc, e) || !read_change(c, doc, &req, e) ||
+	if (!intake_object(c, &doc, e) || !read_change(c, doc, &req, e) ||
 	    !json_get_string(doc, "to", JSON_REQUIRED, &ref, e) ||
 	    !json_get_int(doc, "version", JSON_OPTIONAL, 1, INT32_MAX, &version, e) ||
 	    !function_project(c->service, c->arena, ref, &to, e))
@@ -386,7 +374,7 @@ bool releases_rollback(struct call *c, struct err *e)
 	int64_t made = 0;
 	json_t *doc;
 
-	return read_body(c, &doc, e) && json_get_string(doc, "message", JSON_OPTIONAL, &message, e) &&
+	return intake_object(c, &doc, e) && json_get_string(doc, "message", JSON_OPTIONAL, &message, e) &&
 	       intake_message(c, &message, e) &&
 	       change_undo_release(c->service, c->arena, &c->actor, c->project.ref, c->number, message, may_touch,
 				   &c->who, &made, e) &&

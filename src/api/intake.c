@@ -62,6 +62,17 @@ bool intake_json_upto(struct call *c, size_t max, json_t **out, struct err *e)
 	return *out != NULL;
 }
 
+bool intake_object(struct call *c, json_t **doc, struct err *e)
+{
+	if (c->req->content_length <= 0 && c->req->content_type[0] == '\0') {
+		*doc = json_parse(c->arena, "The body", "{}", 2, 2, e);
+		return *doc != NULL;
+	}
+	if (!intake_json(c, doc, e))
+		return false;
+	return json_is_object(*doc) ? true : err_set(e, ERR_INVALID, NULL, "The body must be a JSON object");
+}
+
 /* "./index.ts" and "index.ts" are one file to every client. */
 static const char *clean_path(const char *path)
 {

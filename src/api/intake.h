@@ -16,6 +16,9 @@ MUST_CHECK bool intake_message(const struct call *c, const char **message, struc
 /* The request's body as JSON; ERR_MEDIA_TYPE where it says that it is something else. */
 MUST_CHECK bool intake_json(struct call *c, json_t **out, struct err *e);
 
+/* A JSON object; an absent or empty body is {}. ERR_INVALID for another document. */
+MUST_CHECK bool intake_object(struct call *c, json_t **doc, struct err *e);
+
 /* The same with a limit of its own in place of max_json_bytes. */
 MUST_CHECK bool intake_json_upto(struct call *c, size_t max, json_t **out, struct err *e);
 

@@ -39,6 +39,9 @@ MUST_CHECK bool cmd_no_more(int argc, char **argv, struct err *e);
 /* The document on standard output, indented, with a newline; drops the reference. */
 MUST_CHECK bool cmd_print_json(json_t *doc, struct err *e);
 
+/* A member of an answer as text; "" where it is none, or not there. Lives as long as the object. */
+const char *cmd_text(const json_t *object, const char *name);
+
 /* Who acts when a command does: the user who runs it. */
 const struct actor *cmd_actor(void);
 

@@ -19,25 +19,18 @@ static const char help[] = "Usage: functions-admin drift [SLUG] [--json]\n"
 			   "  --json     prints the result as JSON\n"
 			   "  --config   and all options of functions-admin.conf(5)\n";
 
-static const char *text_of(const json_t *o, const char *name)
-{
-	const char *text = json_string_value(json_object_get(o, name));
-
-	return text != NULL ? text : "";
-}
-
 static void show_function(const json_t *item)
 {
 	json_t *file;
 	size_t i;
 
-	(void)printf("%s version %lld\n", text_of(item, "slug"),
+	(void)printf("%s version %lld\n", cmd_text(item, "slug"),
 		     (long long)json_integer_value(json_object_get(item, "version")));
 	if (json_is_true(json_object_get(item, "stub_changed")))
-		(void)printf("  its stub (%s/index.ts) is not as it was written\n", text_of(item, "slug"));
+		(void)printf("  its stub (%s/index.ts) is not as it was written\n", cmd_text(item, "slug"));
 	json_array_foreach (json_object_get(item, "files"), i, file) {
-		(void)printf("  %s %s\n", text_of(file, "change"), text_of(file, "path"));
-		(void)fputs(text_of(file, "diff"), stdout);
+		(void)printf("  %s %s\n", cmd_text(file, "change"), cmd_text(file, "path"));
+		(void)fputs(cmd_text(file, "diff"), stdout);
 	}
 }
 

@@ -20,37 +20,30 @@ static const char help[] =
 	"  --dry-run        only says what would be imported, what not, and why; nothing is changed\n"
 	"  --no-verify-jwt  calls need no JWT; else they do, as on Supabase's own platform\n";
 
-static const char *text_of(const json_t *o, const char *name)
-{
-	const char *text = json_string_value(json_object_get(o, name));
-
-	return text != NULL ? text : "";
-}
-
 static void show_item(const json_t *item)
 {
 	const json_t *left_out = json_object_get(item, "left_out");
-	const char *outcome = text_of(item, "outcome");
+	const char *outcome = cmd_text(item, "outcome");
 	json_int_t files = json_integer_value(json_object_get(item, "files"));
 	json_int_t bytes = json_integer_value(json_object_get(item, "bytes"));
 	size_t i;
 	json_t *each;
 
 	if (json_object_get(item, "files") != NULL)
-		(void)printf("%-9s %s: %lld file%s, %lld bytes, entry %s%s%s%s\n", outcome, text_of(item, "name"),
+		(void)printf("%-9s %s: %lld file%s, %lld bytes, entry %s%s%s%s\n", outcome, cmd_text(item, "name"),
 			     (long long)files, files == 1 ? "" : "s", (long long)bytes,
-			     text_of(item, "entrypoint_path"),
+			     cmd_text(item, "entrypoint_path"),
 			     json_object_get(item, "import_map_path") != NULL ? ", import map " : "",
-			     text_of(item, "import_map_path"),
+			     cmd_text(item, "import_map_path"),
 			     json_is_true(json_object_get(item, "verify_jwt")) ? "" : ", no JWT needed");
 	else
-		(void)printf("%-9s %s: %s\n", outcome, text_of(item, "name"), text_of(item, "reason"));
+		(void)printf("%-9s %s: %s\n", outcome, cmd_text(item, "name"), cmd_text(item, "reason"));
 	if (json_object_get(item, "hint") != NULL)
-		(void)printf("%-9s HINT: %s\n", "", text_of(item, "hint"));
+		(void)printf("%-9s HINT: %s\n", "", cmd_text(item, "hint"));
 	json_array_foreach (left_out, i, each)
-		(void)printf("%-9s left out %s: %s\n", "", text_of(each, "path"), text_of(each, "reason"));
+		(void)printf("%-9s left out %s: %s\n", "", cmd_text(each, "path"), cmd_text(each, "reason"));
 	if (json_object_get(item, "kept_at") != NULL)
-		(void)printf("%-9s its old directory is kept in %s\n", "", text_of(item, "kept_at"));
+		(void)printf("%-9s its old directory is kept in %s\n", "", cmd_text(item, "kept_at"));
 }
 
 /* *refused: how many of them. */

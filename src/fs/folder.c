@@ -100,17 +100,26 @@ static bool remove_tree(int at, const char *name)
 	return unlinkat(at, name, AT_REMOVEDIR) == 0 && ok;
 }
 
+/* The entries of a directory; takes over fd, also where it fails (NULL with errno). fd -1 fails as its opening did. */
+static DIR *entries_of(int fd)
+{
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int number = errno;
+
+	if (dir == NULL && fd >= 0)
+		(void)close(fd);
+	errno = number;
+	return dir;
+}
+
 static void sweep_staging(struct folder *f)
 {
 	int fd = dup(f->staging);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = entries_of(fd);
 	struct dirent *entry;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return;
-	}
 	while ((entry = readdir(dir)) != NULL) {
 		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, ".."))
 			continue;
@@ -435,16 +444,13 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 static void sweep_adopted(const struct folder *f)
 {
 	int fd = open_dir(f->private, ADOPTED);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = entries_of(fd);
 	char path[NAME_MAX + sizeof "/deno.json"];
 	char text[STUB_MAX];
 	struct dirent *entry;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return;
-	}
 	while ((entry = readdir(dir)) != NULL) {
 		(void)snprintf(path, sizeof path, "%s/index.ts", entry->d_name);
 		if (entry->d_name[0] == '.' || read_small(fd, path, text, sizeof text) < 0 ||
@@ -572,15 +578,12 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 static bool holds_only_index(const struct folder *f, const char *slug)
 {
 	int fd = open_dir(f->root, slug);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = entries_of(fd);
 	struct dirent *entry;
 	bool only = dir != NULL;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return false;
-	}
 	while ((entry = readdir(dir)) != NULL)
 		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") &&
 		    !text_eq(entry->d_name, "index.ts"))
@@ -700,7 +703,7 @@ static int by_version_descending(const void *x, const void *y)
 const char **folder_releases(const struct folder *f, struct arena *a, const char *slug, size_t *count)
 {
 	int fd = open_dir(f->releases, slug);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = entries_of(fd);
 	const char **names = NULL;
 	size_t capacity = 0;
 	struct dirent *entry;
@@ -722,8 +725,6 @@ const char **folder_releases(const struct folder *f, struct arena *a, const char
 	}
 	if (dir != NULL)
 		(void)closedir(dir);
-	else if (fd >= 0)
-		(void)close(fd);
 	return !ok ? NULL : names != NULL ? names : arena_array(a, 2, sizeof *names);
 }
 
@@ -750,16 +751,12 @@ static bool each_entry(int dir_fd, bool (*take)(struct folder *f, const struct d
 		       bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx, struct err *e)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = entries_of(fd);
 	struct dirent *entry;
 	bool ok = true;
 
-	if (dir == NULL) {
-		(void)err_errno(e, errno, "Reading the functions folder %s", f->path);
-		if (fd >= 0)
-			(void)close(fd);
-		return false;
-	}
+	if (dir == NULL)
+		return err_errno(e, errno, "Reading the functions folder %s", f->path);
 	while (ok && (entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] != '.' && take(f, entry))
 			ok = fn(ctx, entry->d_name, e);
