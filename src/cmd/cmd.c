@@ -70,9 +70,9 @@ bool cmd_print_json(json_t *doc, struct err *e)
 	return ok ? true : err_no_memory(e);
 }
 
-const char *cmd_text(const json_t *o, const char *name)
+const char *cmd_text(const json_t *object, const char *name)
 {
-	const char *text = json_string_value(json_object_get(o, name));
+	const char *text = json_string_value(json_object_get(object, name));
 
 	return text != NULL ? text : "";
 }
