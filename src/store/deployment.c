@@ -208,6 +208,19 @@ static bool version_gone(const struct activation *item, struct err *e)
 		       "Function %s no longer has every version that was asked for", item->slug);
 }
 
+/* Who deploys has found the function, or made it: somebody has deleted it since. */
+static bool functions_gone(const struct activation_set *set, struct err *e)
+{
+	bool deploys = false;
+
+	for (size_t i = 0; i < set->count; i++)
+		deploys = deploys || set->items[i].deployment_id != NULL;
+	if (!deploys)
+		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
+	(void)err_set(e, ERR_CONFLICT, "function_deleted", "The function was deleted while this deployment ran");
+	return err_hint(e, "Deploy again, if it shall be there after all.");
+}
+
 /* Reads what is replaced, and holds the caller to what it has seen. */
 static bool read_before(struct pg_conn *c, struct arena *a, struct activation_set *set, struct columns *col,
 			struct err *e)
@@ -222,7 +235,7 @@ static bool read_before(struct pg_conn *c, struct arena *a, struct activation_se
 	if (!pg_query(c, a, &select_before, &p, &r, e))
 		return false;
 	if ((size_t)pg_rows(r) != set->count)
-		return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
+		return functions_gone(set, e);
 	for (size_t i = 0; i < set->count; i++) {
 		struct activation *item = &set->items[i];
 

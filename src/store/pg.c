@@ -29,6 +29,7 @@ struct pg_conn {
 	const struct pg_stmt *prepared[MAX_STATEMENTS];
 	size_t prepared_count;
 	char sqlstate[6];
+	int64_t heard_ms; /* when the server last answered on it */
 	bool busy;
 	bool in_transaction;
 	bool patient; /* no deadline: pg_without_deadline() */
@@ -42,6 +43,7 @@ struct pg_pool {
 	char **values;
 	int64_t timeout_ms;
 	int64_t down_until_ms; /* no connect is tried before */
+	int64_t silent_ms;     /* when one was given up for its silence: those not heard since are suspect */
 	const char *role;      /* that connections take; NULL: none */
 	atomic_bool role_told; /* that it cannot be taken */
 	_Atomic int server_version;
@@ -426,6 +428,7 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 		log_error("database: cannot connect: %s", message);
 		return unavailable(e);
 	}
+	c->heard_ms = now_ms();
 	atomic_store(&pool->server_version, PQserverVersion(c->pq));
 	atomic_fetch_add(&pool->epoch, 1);
 	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
@@ -441,6 +444,7 @@ bool pg_acquire(struct pg_pool *pool, struct pg_conn **out, struct err *e)
 	int64_t deadline = now_ms() + pool->timeout_ms;
 	struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
 	struct pg_conn *found = NULL;
+	bool suspect = false;
 	int waited = 0;
 
 	(void)pthread_mutex_lock(&pool->lock);
@@ -455,14 +459,19 @@ bool pg_acquire(struct pg_pool *pool, struct pg_conn **out, struct err *e)
 		if (found == NULL)
 			waited = pthread_cond_timedwait(&pool->freed, &pool->lock, &until);
 	}
-	if (found != NULL)
+	if (found != NULL) {
 		found->busy = true;
+		suspect = found->heard_ms <= pool->silent_ms;
+	}
 	(void)pthread_mutex_unlock(&pool->lock);
 	if (found == NULL) {
 		(void)err_set(e, ERR_UNAVAILABLE, "database_busy", "All database connections are in use");
 		return err_hint(e, "Try again in a moment.");
 	}
 	found->sqlstate[0] = '\0';
+	/* Else a request that needs three connections would wait for the deadline of each. */
+	if (suspect)
+		discard(found);
 	if ((found->pq == NULL || PQstatus(found->pq) != CONNECTION_OK) && !connect_now(found, e)) {
 		pg_release(found);
 		return false;
@@ -532,6 +541,9 @@ static PGresult *answer_to(struct pg_conn *c, int queued)
 			log_error("database: no answer within the deadline, the connection is given up");
 			PQclear(last);
 			discard(c);
+			(void)pthread_mutex_lock(&c->pool->lock);
+			c->pool->silent_ms = now_ms();
+			(void)pthread_mutex_unlock(&c->pool->lock);
 			return NULL;
 		}
 		next = PQgetResult(c->pq);
@@ -540,6 +552,7 @@ static PGresult *answer_to(struct pg_conn *c, int queued)
 			last = next;
 		}
 	} while (next != NULL);
+	c->heard_ms = now_ms();
 	return last;
 }
 

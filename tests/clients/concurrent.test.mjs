@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { startStack } from "../lib/stack.mjs";
+import { startStack, until } from "../lib/stack.mjs";
 import { makeProject } from "./project.mjs";
 
 describe("at once", () => {
@@ -54,7 +54,9 @@ describe("at once", () => {
       ? stack.api("DELETE", `functions/mixed-${i >> 2 & 1}`)
       : stack.deploy(`mixed-${i & 1}`, answering(`mixed ${i}`)));
     for (const [i, answer] of (await Promise.all(calls)).entries()) {
-      assert.ok(i % 4 === 3 ? [200, 404].includes(answer.status) : answer.status === 201, answer.text);
+      // A deploy that a delete overtakes says so, and is not served.
+      const right = i % 4 === 3 ? [200, 404].includes(answer.status) : answer.status === 201 || answer.json.code === "function_deleted";
+      assert.ok(right, answer.text);
     }
     await agreed();
     for (const slug of ["mixed-0", "mixed-1"]) await stack.api("DELETE", `functions/${slug}`);
@@ -64,6 +66,20 @@ describe("at once", () => {
       assert.equal(fs.existsSync(path.join(stack.functionsDir, slug)), false);
       assert.equal((await stack.call(slug)).status, 404);
     }
+  });
+
+  test("a delete that overtakes a deploy: the deploy says so, and nothing of it is served", async () => {
+    assert.equal((await stack.deploy("overtaken", answering("before"))).status, 201);
+    const slow = stack.deploy("overtaken", `await new Promise((resolve) => setTimeout(resolve, 1500)); ${answering("after")}`);
+    await until("the deploy has begun", async () =>
+      (await stack.sql("SELECT FROM functions_admin.edge_function_deployments WHERE status = 'pending'")).length === 1);
+    assert.equal((await stack.api("DELETE", "functions/overtaken")).status, 200);
+    const answer = await slow;
+    assert.deepEqual([answer.status, answer.json.code, answer.json.message],
+      [409, "function_deleted", "The function was deleted while this deployment ran"]);
+    assert.equal((await stack.call("overtaken")).status, 404);
+    assert.deepEqual(releases("overtaken"), []);
+    await agreed();
   });
 
   test("two runs of the CLI over the same functions: each is whole, the later one is served", async () => {

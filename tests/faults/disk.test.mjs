@@ -64,15 +64,20 @@ async function healed(at) {
   await agree(at.service, at.runtime, SLUGS);
 }
 
-/** Deploys with ever more of something free, until it is enough for one. */
+/**
+ * Deploys with ever more of something free, until it is enough for one. What the program was about to give back when it was
+ * counted makes the first deploy find enough, on a slow machine; then it is counted again.
+ */
 async function climb(at, resource, limit, failures) {
   let failed = 0;
-  for (let free = 0; free <= limit; free++) {
-    resource.leave(free);
-    const status = await tried(at, failures);
-    if (status === 201) break;
-    failed++;
-    assert.ok(free < limit, 'one deploy finds enough');
+  for (let round = 0; round < 10 && failed === 0; round++) {
+    for (let free = 0; free <= limit; free++) {
+      resource.leave(free);
+      const status = await tried(at, failures);
+      if (status === 201) break;
+      failed++;
+      assert.ok(free < limit, 'one deploy finds enough');
+    }
   }
   assert.ok(failed > 0, 'one deploy did not find enough');
   resource.free();
