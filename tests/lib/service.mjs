@@ -64,9 +64,10 @@ function postgresBin() {
 
 /**
  * A private cluster, shaped like Supabase's: supabase_admin is the superuser, `postgres` is not, the API's roles exist and
- * the default privileges grant to them. One for a test file; each service gets a database of its own.
+ * the default privileges grant to them. One for a test file; each service gets a database of its own. `environment` is for the
+ * server's process.
  */
-export async function startPostgres() {
+export async function startPostgres({ environment = {} } = {}) {
   const bin = postgresBin(), folder = temporaryFolder('fa-pg-'), data = path.join(folder, 'data'), log = path.join(folder, 'log');
   const as = root ? { uid: Number(spawnSync('id', ['-u', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY, gid: Number(spawnSync('id', ['-g', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY } : {};
   if (root) fs.chownSync(folder, as.uid, as.gid);
@@ -78,7 +79,7 @@ export async function startPostgres() {
     folder, bin,
     async start() {
       const out = fs.openSync(log, 'a');
-      child = spawn(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB'], { ...as, env, cwd: folder, stdio: ['ignore', out, out] });
+      child = spawn(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB'], { ...as, env: { ...env, ...environment }, cwd: folder, stdio: ['ignore', out, out] });
       fs.closeSync(out);
       children.add(child);
       await until('PostgreSQL answers', () => {
