@@ -79,7 +79,8 @@ void api_refuse(const struct err *e, const char *request_id, struct response *re
 
 enum route_flags {
 	ROUTE_PUBLIC = 1 << 0, /* no credential is asked for; every other row needs one, and names a scope */
-	ROUTE_FLAT = 1 << 1    /* the flat API: errors carry "error" as well */
+	ROUTE_FLAT = 1 << 1,   /* the flat API: errors carry "error" as well */
+	ROUTE_USERS = 1 << 2   /* users of Supabase Auth may come, as far as the options name them (auth/oauth.h) */
 };
 
 struct route {

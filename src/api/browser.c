@@ -41,8 +41,8 @@ bool browser_check(const struct config *cfg, const struct request *req, struct r
 	if (origin != NULL) {
 		response_header(resp, "Access-Control-Allow-Origin", origin);
 		response_header(resp, "Access-Control-Expose-Headers",
-				"ETag, Link, Retry-After, X-Deploy-Result, X-RateLimit-Limit, X-RateLimit-Remaining, "
-				"X-RateLimit-Reset, X-Request-Id");
+				"ETag, Link, Mcp-Session-Id, Retry-After, WWW-Authenticate, X-Deploy-Result, "
+				"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id");
 		return true;
 	}
 	if (site == NULL || site[0] == '\0' || text_eq(site, "same-origin") || text_eq(site, "none"))
@@ -64,7 +64,7 @@ bool browser_preflight(const struct config *cfg, const struct request *req, stru
 	response_header(resp, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
 	response_header(resp, "Access-Control-Allow-Headers",
 			"apikey, authorization, content-type, idempotency-key, if-match, if-none-match, "
-			"x-deploy-message, x-request-id");
+			"mcp-protocol-version, mcp-session-id, x-deploy-message, x-request-id");
 	response_header(resp, "Access-Control-Max-Age", "600");
 	return true;
 }

@@ -25,6 +25,7 @@ bool functions_delete(struct call *c, struct err *e);
 
 /* mcp.c */
 bool mcp_post(struct call *c, struct err *e);
+bool mcp_metadata(struct call *c, struct err *e);
 
 /* foreign.c */
 bool functions_import(struct call *c, struct err *e);

@@ -3,6 +3,7 @@
 #include "api/browser.h"
 #include "api/handlers.h"
 #include "api/intake.h"
+#include "auth/oauth.h"
 #include "core/crypto.h"
 #include "core/embedded.h"
 #include "core/json.h"
@@ -390,4 +391,19 @@ bool mcp_post(struct call *c, struct err *e)
 		return answer_rpc_error(c, 400, RPC_PARSE_ERROR, &why, e);
 	}
 	return answer_document(&m, doc, revision, e);
+}
+
+/* Where a client learns who signs users in (RFC 9728). It tells nothing that any page might not know. */
+bool mcp_metadata(struct call *c, struct err *e)
+{
+	const struct oauth *o = auth_oauth(c->api->auth);
+
+	if (o == NULL)
+		return err_set(e, ERR_NOT_FOUND, "oauth_not_set_up", "Users do not sign in here");
+	response_header(c->resp, "Access-Control-Allow-Origin", "*");
+	return response_json(c->resp, 200,
+			     json_pack("{s:s, s:s, s:[s], s:[s]}", "resource", o->resource, "resource_name",
+				       "Edge functions of a self-hosted Supabase", "authorization_servers", o->issuer,
+				       "bearer_methods_supported", "header"),
+			     e);
 }

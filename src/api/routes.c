@@ -1,6 +1,7 @@
 #include "api/browser.h"
 #include "api/handlers.h"
 #include "api/once.h"
+#include "auth/oauth.h"
 #include "auth/ratelimit.h"
 #include "auth/scope.h"
 #include "core/log.h"
@@ -17,6 +18,7 @@
 
 #define FUNCTIONS "/v1/projects/{ref}/functions"
 #define ANALYTICS "/v1/projects/{ref}/analytics/endpoints"
+#define MCP_METADATA "/.well-known/oauth-protected-resource"
 #define SECRETS "/v1/projects/{ref}/secrets"
 
 const struct route api_routes[] = {
@@ -25,7 +27,9 @@ const struct route api_routes[] = {
 	{"GET", "/metrics", SCOPE_NONE, ROUTE_PUBLIC, ops_metrics},
 	{"GET", "/v1/openapi.json", SCOPE_NONE, ROUTE_PUBLIC, ops_openapi},
 
-	{"POST", "/mcp", SCOPE_NONE, 0, mcp_post},
+	{"POST", "/mcp", SCOPE_NONE, ROUTE_USERS, mcp_post},
+	{"GET", MCP_METADATA, SCOPE_NONE, ROUTE_PUBLIC, mcp_metadata},
+	{"GET", MCP_METADATA "/mcp", SCOPE_NONE, ROUTE_PUBLIC, mcp_metadata},
 
 	{"GET", "/v1/session", SCOPE_NONE, 0, session_get},
 
@@ -249,17 +253,17 @@ static bool bind_path(struct call *c, const struct route *r, const struct captur
  * The configured project's keys and all access tokens first; then the keys of the further projects, each of which opens
  * its own project only.
  */
-static bool check_keys(struct call *c, const char *apikey, struct err *e)
+static bool check_keys(struct call *c, const char *apikey, bool users, struct err *e)
 {
 	const char *authorization = request_header(c->req, "Authorization");
 	struct err refused = ERR_INIT;
 
-	if (auth_check(c->api->auth, c->arena, authorization, apikey, c->req->address, &c->who, e))
+	if (auth_check(c->api->auth, c->arena, authorization, apikey, c->req->address, users, &c->who, e))
 		return true;
 	if (e->kind != ERR_UNAUTHORIZED)
 		return false;
 	for (struct door *d = atomic_load(&c->api->doors); d != NULL; d = atomic_load(&d->next)) {
-		if (!auth_check(d->auth, c->arena, authorization, apikey, c->req->address, &c->who, &refused)) {
+		if (!auth_check(d->auth, c->arena, authorization, apikey, c->req->address, users, &c->who, &refused)) {
 			if (refused.kind == ERR_UNAUTHORIZED)
 				continue;
 			*e = refused;
@@ -366,6 +370,22 @@ static bool take_turn(struct call *c, const struct route *r, struct err *e)
 	return obey(c, &l, what, e);
 }
 
+/* Tells a client where its user can sign in (RFC 9728, 5.1), and that the token which it had is no good (RFC 6750, 3).
+ */
+static void challenge(struct call *c, const struct route *r, const struct err *e)
+{
+	const struct oauth *o = auth_oauth(c->api->auth);
+	const char *authorization = request_header(c->req, "Authorization");
+	const char *why = authorization != NULL && authorization[0] != '\0' ? "error=\"invalid_token\", " : "";
+	const char *value;
+
+	if (o == NULL || !(r->flags & ROUTE_USERS) || e->kind != ERR_UNAUTHORIZED)
+		return;
+	value = arena_printf(c->arena, "Bearer %sresource_metadata=\"%s\"", why, o->metadata);
+	if (value != NULL)
+		response_header(c->resp, "WWW-Authenticate", value);
+}
+
 /*
  * Bytes a second at which nginx sends a refusal to who goes on with bad credentials (its upstream module takes this
  * header, and keeps it to itself): some seconds for one answer, which cost a timer there and nothing here. Who sends
@@ -374,7 +394,7 @@ static bool take_turn(struct call *c, const struct route *r, struct err *e)
 #define SLOW_ANSWER "128"
 
 /* The credential is worth a look, if its address has not sent too many bad ones. */
-static bool check_credential(struct call *c, struct err *e)
+static bool check_credential(struct call *c, const struct route *r, struct err *e)
 {
 	const char *authorization = request_header(c->req, "Authorization");
 	const char *apikey = request_header(c->req, "apikey");
@@ -394,7 +414,9 @@ static bool check_credential(struct call *c, struct err *e)
 			return false;
 		}
 	}
-	ok = check_keys(c, apikey, e);
+	ok = check_keys(c, apikey, (r->flags & ROUTE_USERS) != 0, e);
+	if (!ok)
+		challenge(c, r, e);
 	if (limits != NULL && ok)
 		ratelimit_good(limits, credential, now);
 	else if (limits != NULL && e->kind == ERR_UNAUTHORIZED)
@@ -421,7 +443,7 @@ static bool authorize(struct call *c, const struct route *r, struct err *e)
 
 static bool authenticate(struct call *c, const struct route *r, struct err *e)
 {
-	if (!browser_check(c->api->cfg, c->req, c->resp, e) || !check_credential(c, e))
+	if (!browser_check(c->api->cfg, c->req, c->resp, e) || !check_credential(c, r, e))
 		return false;
 	c->actor.name = c->who.name;
 	c->actor.token_id = c->who.id;

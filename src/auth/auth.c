@@ -3,6 +3,7 @@
 #include "auth/apikey.h"
 #include "auth/jwt.h"
 #include "auth/keyset.h"
+#include "auth/oauth.h"
 #include "auth/proved.h"
 #include "auth/token.h"
 #include "core/net.h"
@@ -20,6 +21,7 @@ struct auth {
 	struct jwt_verifier *verifier;
 	struct keyset *keyset; /* NULL where no URL is configured */
 	struct proved *proved;
+	struct oauth *oauth; /* NULL where no issuer is configured */
 	struct crypto_key token_key;
 	char *secret_key;  /* NULL where none is configured */
 	char *project_ref; /* that the events token is for; NULL for none */
@@ -65,6 +67,7 @@ bool auth_new(struct auth **out, const struct config *cfg, struct pg_pool *pool,
 	auth->pool = pool;
 	if (!crypto_master_key(cfg->master_key != NULL ? cfg->master_key : "", &master, e) ||
 	    !proved_new(&auth->proved, e) || !new_verifier(&auth->verifier, cfg, e) ||
+	    !oauth_new(&auth->oauth, cfg, e) ||
 	    (cfg->jwks_url != NULL && !keyset_new(&auth->keyset, cfg->jwks_url, e))) {
 		auth_free(auth);
 		return false;
@@ -91,6 +94,7 @@ void auth_free(struct auth *auth)
 	jwt_verifier_free(auth->verifier);
 	keyset_free(auth->keyset);
 	proved_free(auth->proved);
+	oauth_free(auth->oauth);
 	crypto_key_wipe(&auth->token_key);
 	free(auth->project_ref);
 	free(auth->secret_key);
@@ -100,6 +104,11 @@ void auth_free(struct auth *auth)
 const struct crypto_key *auth_token_key(const struct auth *auth)
 {
 	return &auth->token_key;
+}
+
+const struct oauth *auth_oauth(const struct auth *auth)
+{
+	return auth->oauth;
 }
 
 static bool refuse(struct err *e, const char *message)
@@ -147,8 +156,8 @@ static bool check_token(const struct auth *auth, struct arena *a, const char *cr
 	return out->name != NULL ? true : err_no_memory(e);
 }
 
-static bool check_jwt(const struct auth *auth, struct arena *a, const char *credential, struct principal *out,
-		      struct err *e)
+static bool check_jwt(const struct auth *auth, struct arena *a, const char *credential, bool users,
+		      struct principal *out, struct err *e)
 {
 	struct jwt_claims claims = {.role = "service_role"};
 	int64_t now = time(NULL);
@@ -164,6 +173,8 @@ static bool check_jwt(const struct auth *auth, struct arena *a, const char *cred
 			return false;
 		*e = (struct err)ERR_INIT;
 	}
+	if (!text_eq(claims.role, "service_role") && users && auth->oauth != NULL)
+		return oauth_check(auth->oauth, a, &claims, out, e);
 	if (!text_eq(claims.role, "service_role")) {
 		(void)err_set(e, ERR_FORBIDDEN, "insufficient_role", "This key's role may not manage functions");
 		return err_hint(e, "The service_role key or an access token is needed.");
@@ -189,11 +200,13 @@ static const char *bearer(const char *authorization)
 }
 
 bool auth_check(const struct auth *auth, struct arena *a, const char *authorization, const char *apikey,
-		const char *address, struct principal *out, struct err *e)
+		const char *address, bool users, struct principal *out, struct err *e)
 {
 	const char *credential = apikey;
+	bool as_bearer = false;
 
 	if (authorization != NULL && authorization[0] != '\0') {
+		as_bearer = true;
 		credential = bearer(authorization);
 		if (credential == NULL)
 			return refuse(e, "The Authorization header is not \"Bearer ...\"");
@@ -204,7 +217,8 @@ bool auth_check(const struct auth *auth, struct arena *a, const char *authorizat
 	case APIKEY_ACCESS_TOKEN:
 		return check_token(auth, a, credential, address, out, e);
 	case APIKEY_JWT:
-		return check_jwt(auth, a, credential, out, e);
+		/* Never from a query or another header (RFC 6750, 2.3). */
+		return check_jwt(auth, a, credential, users && as_bearer, out, e);
 	case APIKEY_SECRET:
 		if (auth->secret_key == NULL || !text_secret_eq(auth->secret_key, credential))
 			return refuse(e, "The secret key is not this project's");

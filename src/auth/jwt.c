@@ -470,7 +470,35 @@ static bool read_text(const json_t *payload, const char *name, const char **out)
 	return *out != NULL;
 }
 
-static bool read_claims(const json_t *payload, int64_t now, struct jwt_claims *out, struct err *e)
+static const char *text_or_empty(const json_t *payload, const char *name)
+{
+	const char *text = json_string_value(json_object_get(payload, name));
+
+	return text != NULL ? text : "";
+}
+
+/* One text, or a list of them (RFC 7519, 4.1.3). */
+static bool read_audience(struct arena *a, const json_t *payload, const char ***out, struct err *e)
+{
+	const json_t *aud = json_object_get(payload, "aud");
+	size_t count = json_is_array(aud) ? json_array_size(aud) : 1;
+	const char **list = arena_alloc(a, (count + 1) * sizeof *list);
+	size_t n = 0;
+
+	if (list == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_string_value(json_is_array(aud) ? json_array_get(aud, i) : aud);
+
+		if (text != NULL)
+			list[n++] = text;
+	}
+	list[n] = NULL;
+	*out = list;
+	return true;
+}
+
+static bool read_claims(struct arena *a, const json_t *payload, int64_t now, struct jwt_claims *out, struct err *e)
 {
 	bool expires;
 	bool starts;
@@ -481,6 +509,10 @@ static bool read_claims(const json_t *payload, int64_t now, struct jwt_claims *o
 		return malformed(e, "exp or nbf is not a whole number of seconds");
 	if (!read_text(payload, "role", &out->role) || !read_text(payload, "sub", &out->subject))
 		return malformed(e, "role or sub is no string");
+	out->issuer = text_or_empty(payload, "iss");
+	out->client = text_or_empty(payload, "client_id");
+	if (!read_audience(a, payload, &out->audience, e))
+		return false;
 	/* RFC 7519, 4.1.4: "on or after" exp a token must not be accepted, with some leeway for clocks. */
 	if (expires && now - JWT_LEEWAY_SECONDS >= expires_at)
 		return err_set(e, ERR_UNAUTHORIZED, "token_expired", "The token is expired");
@@ -510,7 +542,7 @@ bool jwt_verify(const struct jwt_verifier *v, struct arena *a, const char *token
 		return false;
 	if (!signature_verifies(v, &header, &p, token, signature, signature_len))
 		return err_set(e, ERR_UNAUTHORIZED, "token_signature", "The token's signature does not verify");
-	return read_claims(payload, now, out, e);
+	return read_claims(a, payload, now, out, e);
 }
 
 bool jwt_knows_key(const struct jwt_verifier *v, struct arena *a, const char *token)

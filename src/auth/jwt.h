@@ -38,9 +38,12 @@ void jwt_verifier_free(struct jwt_verifier *v);
 bool jwt_knows_key(const struct jwt_verifier *v, struct arena *a, const char *token);
 
 struct jwt_claims {
-	const char *role;    /* "" where absent */
-	const char *subject; /* "" where absent */
-	int64_t expires_at;  /* seconds; 0 where the token has no exp */
+	const char *role;      /* "" where absent */
+	const char *subject;   /* "" where absent */
+	const char *issuer;    /* "" where absent, or no text */
+	const char *client;    /* the OAuth client (client_id); "" where absent, or no text */
+	const char **audience; /* NULL-terminated; empty where absent, or neither text nor a list */
+	int64_t expires_at;    /* seconds; 0 where the token has no exp */
 };
 
 /*

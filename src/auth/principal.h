@@ -28,14 +28,15 @@ enum principal_kind {
 	PRINCIPAL_TOKEN,
 	PRINCIPAL_SERVICE_ROLE,
 	PRINCIPAL_SECRET_KEY,
+	PRINCIPAL_USER,
 	PRINCIPAL_COMMAND,
 	PRINCIPAL_RUNTIME
 };
 
 struct principal {
 	enum principal_kind kind;
-	const char *name;    /* for people and the audit log: "token ci", "service_role", "command line" */
-	const char *id;      /* the token's uuid; "" for keys */
+	const char *name;    /* for people and the audit log: "token ci", "user 8c3a...", "service_role" */
+	const char *id;      /* the token's uuid; "" for keys and users */
 	unsigned scopes;     /* enum scope bits */
 	const char *project; /* the only project that it may touch; NULL for all */
 	const char *

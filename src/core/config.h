@@ -62,6 +62,10 @@ struct config {
 	char *jwt_previous_secrets;
 	char *jwks;
 	char *jwks_url;
+	char *oauth_issuer; /* NULL: no user of Supabase Auth comes in */
+	char *oauth_audience;
+	char *oauth_users;
+	char *oauth_scopes;
 	char *anon_key;
 	char *service_role_key;
 	char *publishable_key;

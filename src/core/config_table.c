@@ -211,6 +211,20 @@ static const char *check_printable(const char *v)
 	return NULL;
 }
 
+/* Ids as Supabase Auth writes them, since a token's sub is compared byte by byte. */
+static const char *check_users(const char *v)
+{
+	while (*v != '\0') {
+		size_t len = strcspn(v, ", ");
+
+		if (len != 36 || strspn(v, "0123456789abcdef-") < 36 || v[8] != '-' || v[13] != '-' || v[18] != '-' ||
+		    v[23] != '-')
+			return "has an entry that is no user's id (a UUID in lower case)";
+		v += len + strspn(v + len, ", ");
+	}
+	return NULL;
+}
+
 static const char *check_publishable(const char *v)
 {
 	return text_starts(v, "sb_publishable_") && v[15] != '\0' ? check_printable(v)
@@ -379,6 +393,18 @@ const struct option config_options[] = {
 	{"jwks_url", OPTION_URL, 0, AT(jwks_url), NULL, NULL, 0, 0, check_url,
 	 "Where the auth service publishes its keys; fetched when they are needed, the last good ones are kept.",
 	 "Write it as in http://auth:9999/.well-known/jwks.json."},
+	{"oauth_issuer", OPTION_TEXT, 0, AT(oauth_issuer), NULL, NULL, 0, 0, check_url,
+	 "Issuer of the tokens with which users may come to the MCP endpoint, Supabase Auth with its OAuth server; unset for none.",
+	 "Write it as in https://supabase.example.com/auth/v1, exactly as the tokens have it in iss."},
+	{"oauth_audience", OPTION_TEXT, 0, AT(oauth_audience), NULL, NULL, 0, 0, check_printable,
+	 "What such a token must have in aud; unset for the MCP endpoint's own address.",
+	 "Write one value, without spaces."},
+	{"oauth_users", OPTION_TEXT, 0, AT(oauth_users), NULL, NULL, 0, 0, check_users,
+	 "The users who may come with such a token, by their ids in Supabase Auth, separated by commas; no other user may.",
+	 "Write it as in 5b0ad7b8-1c0e-4d2f-9a39-0d6f2d1f1a55."},
+	{"oauth_scopes", OPTION_TEXT, 0, AT(oauth_scopes), "functions:read", NULL, 0, 0, NULL,
+	 "What these users may do, as scopes of access tokens, separated by commas.",
+	 "Write it as in functions:read, functions:write."},
 	{"anon_key", OPTION_TEXT, OPTION_SECRET, AT(anon_key), NULL, "ANON_KEY", 0, 0, check_printable,
 	 "The project's anon key, for clients that ask for the API keys.",
 	 "Use the ANON_KEY of Supabase's .env."},

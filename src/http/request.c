@@ -48,6 +48,17 @@ static void set_id(struct request *r)
 	text_hex(random, sizeof random, r->id);
 }
 
+/* "/.well-known/NAME", which stands before the whole path of what it tells about (RFC 8615, RFC 9728); 0 where none
+ * does. */
+static size_t well_known_len(const char *uri, size_t len)
+{
+	size_t prefix = strlen("/.well-known/");
+
+	if (len < prefix || memcmp(uri, "/.well-known/", prefix) != 0)
+		return 0;
+	return prefix + strcspn(uri + prefix, "/?");
+}
+
 /*
  * The path stays encoded: the router decodes one segment at a time, so that an encoded slash is never taken for a
  * separator. That is why it is taken from REQUEST_URI; nginx gives it decoded in SCRIPT_NAME and DOCUMENT_URI.
@@ -56,6 +67,8 @@ static bool set_path(struct request *r, const char *uri, const char *base_path, 
 {
 	size_t len = strcspn(uri, "?");
 	size_t base = base_path != NULL ? strlen(base_path) : 0;
+	size_t before = well_known_len(uri, len);
+	const char *rest = uri + before;
 	char *path;
 
 	if (uri[0] != '/')
@@ -67,11 +80,14 @@ static bool set_path(struct request *r, const char *uri, const char *base_path, 
 	/* "/functions-admin/" in the configuration means the same as "/functions-admin". */
 	while (base > 0 && base_path[base - 1] == '/')
 		base--;
-	if (base > 0 && len >= base && memcmp(uri, base_path, base) == 0 && (len == base || uri[base] == '/')) {
-		uri += base;
+	len -= before;
+	if (base > 0 && len >= base && memcmp(rest, base_path, base) == 0 &&
+	    ((before == 0 && len == base) || rest[base] == '/')) {
+		rest += base;
 		len -= base;
 	}
-	path = len > 0 ? arena_strndup(r->arena, uri, len) : arena_strdup(r->arena, "/");
+	path = before + len > 0 ? arena_printf(r->arena, "%.*s%.*s", (int)before, uri, (int)len, rest)
+				: arena_strdup(r->arena, "/");
 	if (path == NULL)
 		return err_no_memory(e);
 	r->path = path;

@@ -51,7 +51,8 @@ static struct config *config_of(const struct service *base, const struct project
 	cfg->runtime_url = strdup(project->runtime_url != NULL ? project->runtime_url : "");
 	cfg->runtime_token = NULL;
 	cfg->jwt_secret = cfg->jwt_previous_secrets = cfg->jwks = cfg->anon_key = cfg->service_role_key = NULL;
-	cfg->jwks_url = NULL;
+	/* Users are those of the default project's auth service. */
+	cfg->jwks_url = cfg->oauth_issuer = NULL;
 	cfg->publishable_key = cfg->secret_key = NULL;
 	return cfg;
 }

@@ -167,6 +167,18 @@ describe('what is our own', () => {
       assert.notEqual(without.headers?.authorization, `Bearer ${KEYS.SERVICE_ROLE_KEY}`);
     });
 
+    test(`${mode}: where users of the MCP endpoint sign in is open to all, and takes no credential along`, () => {
+      for (const target of ['/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/functions-admin/mcp']) {
+        for (const headers of [{}, { apikey: KEYS.ANON_KEY }, { authorization: 'Bearer nonsense' }]) {
+          const answer = envoy(routes, { path: target, headers });
+          assert.deepEqual([answer.status, answer.cluster, answer.target], [200, 'functions-admin', target]);
+          assert.deepEqual([answer.headers.apikey, answer.headers.authorization], [undefined, undefined]);
+        }
+      }
+      for (const target of ['/.well-known/oauth-protected-resource/functions/v1/other', '/.well-known/oauth-authorization-server'])
+        assert.ok(!(envoy(routes, { path: target }).route.name ?? '').startsWith('functions-admin'), target);
+    });
+
     test(`${mode}: uploads and streams are not cut by a total time, and nothing is repeated`, () => {
       for (const one of routes.filter((entry) => /^functions-admin-(all|bare|flat)/.test(entry.name ?? ''))) {
         assert.equal(one.route.timeout, '0s');

@@ -120,6 +120,19 @@ describe("Studio's path", () => {
   });
 });
 
+test('where users of the MCP endpoint sign in is open to all, in every mode, and nothing beside it', async () => {
+  for (const [mode, { socket }] of Object.entries(gateways)) {
+    for (const path of ['/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/functions-admin/mcp']) {
+      for (const headers of [{}, { apikey: KEYS.ANON_KEY }, { authorization: 'Bearer nonsense' }]) {
+        const response = await ask(socket, { path, headers });
+        assert.deepEqual([response.status, response.json.upstream, response.json.target], [200, 'admin', path], `${mode} ${path}`);
+      }
+    }
+    for (const path of ['/.well-known/oauth-protected-resource/', '/.well-known/oauth-protected-resource/functions/v1/other', '/.well-known/oauth-authorization-server'])
+      assert.equal((await ask(socket, { path })).status, 404, path);
+  }
+});
+
 describe("the web UI's path", () => {
   const gateway = () => gateways.anonymous.socket;
 

@@ -87,6 +87,13 @@ for (const [name, text] of Object.entries(variants)) {
     }
   });
 
+  test(`${name}: where users of the MCP endpoint sign in is open to all, whole paths as they are`, () => {
+    const service = YAML.parse(text).services.find((one) => one.name === 'functions-admin-resource-metadata');
+    assert.deepEqual([service.plugins, service.url, service.routes[0].strip_path], [undefined, 'http://functions-admin:8000', false]);
+    const [own, host] = service.routes[0].paths;
+    for (const path of [own, host.replace(/^~|\$$/g, '')]) assert.ok(gateway.includes(`location = ${path} {`), path);
+  });
+
   test(`${name}: each route has the bare path beside the one with a slash, and the development gateway has both`, () => {
     const paths = routes(text).flatMap((route) => route.paths);
     // Nothing stands at the bare path of dashboard/.

@@ -73,7 +73,8 @@ describe('what reaches the program', () => {
   });
 
   test('/v1/, /mcp and the bare base path too', async () => {
-    for (const target of ['/v1/projects', '/mcp', '/functions-admin', '/healthz', '/readyz', '/functions-admin/healthz', '/functions-admin/readyz']) {
+    for (const target of ['/v1/projects', '/mcp', '/functions-admin', '/healthz', '/readyz', '/functions-admin/healthz', '/functions-admin/readyz',
+      '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/functions-admin/mcp']) {
       const response = await ask(site, { path: target });
       assert.equal(response.json?.uri, target, response.text);
     }

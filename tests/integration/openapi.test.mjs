@@ -12,7 +12,7 @@ before(async () => {
   postgres = await startPostgres();
   service = makeService(postgres);
   runtime = await startRuntime(service.functionsDir);
-  service.writeConfig({ runtime_url: runtime.url });
+  service.writeConfig({ runtime_url: runtime.url, oauth_issuer: 'https://supabase.example/auth/v1' });
   await service.start();
 });
 after(async () => {
@@ -71,7 +71,7 @@ test('every operation succeeds as described', async () => {
   };
   const form = multipart({ entrypoint_path: 'index.ts', import_map_path: 'deno.json', static_patterns: ['*.html'], verify_jwt: false, name: 'Hello', message: 'first' },
     { 'index.ts': 'export default 1', 'deno.json': '{"imports":{}}', 'page.html': '<p>' });
-  for (const target of ['/healthz', '/readyz', '/metrics', '/v1/projects', '/v1/projects/default', `/v1/projects/${REF}`, `/v1/projects/${REF}/api-keys`, `/v1/projects/${REF}/api-keys?reveal=true`])
+  for (const target of ['/healthz', '/readyz', '/metrics', '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp', '/v1/projects', '/v1/projects/default', `/v1/projects/${REF}`, `/v1/projects/${REF}/api-keys`, `/v1/projects/${REF}/api-keys?reveal=true`])
     await ok(200, 'GET', target);
   await ok(201, 'POST', service.functions('/deploy?slug=hello'), { body: form.body, headers: { 'content-type': form.type, 'x-deploy-message': 'note' } });
   const bundled = multipart({ entrypoint_path: 'index.ts' }, { 'index.ts': 'export default 2' });

@@ -47,7 +47,7 @@ export function operations() {
 const routes = Object.keys(document.paths).sort((a, b) => a.split('{').length - b.split('{').length).map((route) =>
   [route, new RegExp(`^${route.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}/?$`)]);
 export function routesOf(target) {
-  const plain = target.split('?')[0].replace(/^\/functions-admin(?=\/)/, '');
+  const plain = target.split('?')[0].replace(/^(\/\.well-known\/[^/]+)?\/functions-admin(?=\/)/, '$1');
   return routes.filter(([, pattern]) => pattern.test(plain)).map(([route]) => route);
 }
 

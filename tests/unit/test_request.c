@@ -115,10 +115,25 @@ static void test_base_path(void **state)
 		const char *uri;
 		const char *path;
 	} rows[] = {
-		{"/fa", "/fa", "/"},        {"/fa", "/fa/", "/"},          {"/fa", "/fa?x=1", "/"},
-		{"/fa/", "/fa/v1", "/v1"},  {"/fa", "/fab/v1", "/fab/v1"}, {"/fa", "/v1", "/v1"},
-		{"/fa", "/f", "/f"},        {"", "/fa/v1", "/fa/v1"},      {"/", "/fa/v1", "/fa/v1"},
-		{NULL, "/fa/v1", "/fa/v1"}, {"/fa", "/fa/fa", "/fa"},
+		{"/fa", "/fa", "/"},
+		{"/fa", "/fa/", "/"},
+		{"/fa", "/fa?x=1", "/"},
+		{"/fa/", "/fa/v1", "/v1"},
+		{"/fa", "/fab/v1", "/fab/v1"},
+		{"/fa", "/v1", "/v1"},
+		{"/fa", "/f", "/f"},
+		{"", "/fa/v1", "/fa/v1"},
+		{"/", "/fa/v1", "/fa/v1"},
+		{NULL, "/fa/v1", "/fa/v1"},
+		{"/fa", "/fa/fa", "/fa"},
+		{"/fa", "/.well-known/x/fa/y?z", "/.well-known/x/y"},
+		{"/fa", "/.well-known/x/fa", "/.well-known/x/fa"},
+		{"/fa", "/.well-known/x/fab", "/.well-known/x/fab"},
+		{"/fa", "/.well-known/x", "/.well-known/x"},
+		{"/fa", "/.well-known/", "/.well-known/"},
+		{"/fa", "/.well-known", "/.well-known"},
+		{"/fa", "/fa/.well-known/x/fa/y", "/.well-known/x/fa/y"},
+		{"", "/.well-known/x/fa/y", "/.well-known/x/fa/y"},
 	};
 	struct err e = ERR_INIT;
 	struct request r;

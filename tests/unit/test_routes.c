@@ -24,7 +24,13 @@ static const char *const scopeless[] = {
 
 /* No credential at all; nothing here knows a project. */
 static const char *const public[] = {
-	"GET /healthz", "GET /readyz", "GET /metrics", "GET /v1/openapi.json", NULL,
+	"GET /healthz",
+	"GET /readyz",
+	"GET /metrics",
+	"GET /v1/openapi.json",
+	"GET /.well-known/oauth-protected-resource",
+	"GET /.well-known/oauth-protected-resource/mcp",
+	NULL,
 };
 
 static bool is_listed(const char *const *list, const struct route *r)
