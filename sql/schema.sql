@@ -440,6 +440,8 @@ CREATE INDEX edge_functions_deleted ON functions_admin.edge_functions USING btre
 
 CREATE UNIQUE INDEX edge_functions_slug ON functions_admin.edge_functions USING btree (project_ref, slug) WHERE (deleted_at IS NULL);
 
+CREATE INDEX function_events_errors ON ONLY functions_admin.function_events USING btree (project_ref, slug, at DESC) WHERE ((level = 'error'::text) AND (kind <> 'call'::text));
+
 CREATE INDEX function_events_function ON ONLY functions_admin.function_events USING btree (project_ref, slug, at DESC, id DESC);
 
 CREATE INDEX functions_deleted_slug ON functions_admin.edge_functions USING btree (project_ref, slug, deleted_at DESC) WHERE (deleted_at IS NOT NULL);

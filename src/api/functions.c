@@ -14,19 +14,37 @@
 
 #include <string.h>
 
-static bool render_list(struct call *c, struct err *e)
+/* Both lists are by slug; a function that came or went between the two questions stands in one of them only. */
+static const struct function_activity *activity_of(const struct activity_list *list, size_t *at, const char *slug)
 {
-	json_t *array = json_array();
-	struct function_list list;
+	while (*at < list->count && strcmp(list->items[*at].slug, slug) < 0)
+		(*at)++;
+	return *at < list->count && text_eq(list->items[*at].slug, slug) ? &list->items[*at] : NULL;
+}
 
-	if (!function_all(c->service, c->arena, c->project.ref, &list, e)) {
-		json_decref(array);
+static bool render_list(struct call *c, bool activity, struct err *e)
+{
+	struct activity_list activities = {0};
+	struct function_list list;
+	json_t *array;
+	size_t at = 0;
+
+	if (!function_all(c->service, c->arena, c->project.ref, &list, e) ||
+	    (activity && !function_activities(c->service, c->arena, c->project.ref, &activities, e)))
 		return false;
-	}
+	array = json_array();
 	for (size_t i = 0; i < list.count; i++) {
+		const struct function_activity *more = activity_of(&activities, &at, list.items[i].slug);
+		json_t *item;
+
 		if (!principal_may_slug(&c->who, list.items[i].slug))
 			continue;
-		if (json_array_append_new(array, view_function(c->arena, &list.items[i])) != 0) {
+		item = view_function(c->arena, &list.items[i]);
+		if (more != NULL && json_object_set_new(item, "activity", view_activity(c->arena, more)) != 0) {
+			json_decref(item);
+			item = NULL;
+		}
+		if (json_array_append_new(array, item) != 0) {
 			json_decref(array);
 			return err_no_memory(e);
 		}
@@ -34,14 +52,22 @@ static bool render_list(struct call *c, struct err *e)
 	return response_json(c->resp, 200, array, e);
 }
 
+/* The fields stay as Cloud's clients know them; more is told to whoever asks for it. */
 bool functions_list(struct call *c, struct err *e)
 {
-	if (answers_recall(c, "functions"))
+	const char *include = request_query(c->req, "include");
+	bool activity = include != NULL && text_eq(include, "activity");
+
+	if (include != NULL && include[0] != '\0' && !activity)
+		return err_set(e, ERR_MALFORMED, NULL, "The query parameter include can only be activity");
+	/* What happens to a function, an error say, does not move the revision by which answers are held. */
+	if (!activity && answers_recall(c, "functions"))
 		return true;
-	if (!render_list(c, e))
+	if (!render_list(c, activity, e))
 		return false;
 	etag_set_rendered(c);
-	answers_hold(c, "functions");
+	if (!activity)
+		answers_hold(c, "functions");
 	(void)etag_unchanged(c);
 	return true;
 }

@@ -40,6 +40,16 @@ json_t *view_function(struct arena *a, const struct function *f)
 			 v->ezbr_sha256);
 }
 
+json_t *view_activity(struct arena *a, const struct function_activity *f)
+{
+	json_t *error = f->error_at == 0 ? NULL
+					 : json_pack("{s:s, s:s, s:s*}", "at", view_time(a, f->error_at), "source",
+						     f->error_source, "message", f->error_message);
+
+	return json_pack("{s:s*, s:o*, s:o*}", "updated_by", f->updated_by, "traffic",
+			 f->traffic != NULL ? json_loads(f->traffic, 0, NULL) : NULL, "last_error", error);
+}
+
 json_t *view_flat_function(struct arena *a, const struct function *f, json_t *files)
 {
 	const struct version *v = &f->version;

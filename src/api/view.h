@@ -14,6 +14,7 @@
 json_t *view_function(struct arena *a, const struct function *f);
 
 /* The flat API's; files: an array that is taken over, or NULL for none. */
+json_t *view_activity(struct arena *a, const struct function_activity *f);
 json_t *view_flat_function(struct arena *a, const struct function *f, json_t *files);
 
 /* {organization, region, database_host, server_version} come from the configuration and the connection. */

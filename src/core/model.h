@@ -94,6 +94,21 @@ struct function_list {
 	size_t count;
 };
 
+/* What lately happened to a function that serves. */
+struct function_activity {
+	const char *slug;
+	const char *updated_by;    /* who made what serves; NULL: nothing says so */
+	const char *traffic;       /* JSON: how its calls are split; NULL: they are not */
+	int64_t error_at;          /* of its newest error in the last day; 0 for none */
+	const char *error_source;  /* deployment, or the kind of the event */
+	const char *error_message; /* its beginning */
+};
+
+struct activity_list {
+	struct function_activity *items;
+	size_t count;
+};
+
 struct file_list {
 	struct file *items;
 	size_t count;

@@ -53,6 +53,16 @@ bool function_all(struct service *s, struct arena *a, const char *project_ref, s
 	return ok;
 }
 
+bool function_activities(struct service *s, struct arena *a, const char *project_ref, struct activity_list *out,
+			 struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && function_list_activity(c, a, project_ref, out, e);
+
+	pg_release(c);
+	return ok;
+}
+
 bool function_get(struct service *s, struct arena *a, const char *project_ref, const char *slug, struct function *out,
 		  struct err *e)
 {

@@ -18,6 +18,9 @@ MUST_CHECK bool function_project_since(struct service *s, struct arena *a, const
 
 MUST_CHECK bool function_all(struct service *s, struct arena *a, const char *project_ref, struct function_list *out,
 			     struct err *e);
+/* What lately happened to each of them, by slug too. */
+MUST_CHECK bool function_activities(struct service *s, struct arena *a, const char *project_ref,
+				    struct activity_list *out, struct err *e);
 MUST_CHECK bool function_get(struct service *s, struct arena *a, const char *project_ref, const char *slug,
 			     struct function *out, struct err *e);
 MUST_CHECK bool function_files(struct service *s, struct arena *a, const struct function *f, struct file_list *out,

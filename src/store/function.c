@@ -60,6 +60,26 @@ static const struct pg_stmt update_name = {
 	"  AND (extract(epoch FROM f.updated_at) * 1000)::int8 = $4::int8)) RETURNING (extract(epoch FROM "
 	"f.updated_at) * 1000)::int8",
 };
+/* Each of the inner questions is one look into an index, for each function. */
+static const struct pg_stmt select_activity = {
+	"function_activity",
+	"SELECT f.slug, d.created_by, (SELECT jsonb_agg(jsonb_build_object('version', t.version, 'percent', t.percent)"
+	" ORDER BY t.percent DESC, t.version DESC) FROM functions_admin.function_traffic t WHERE t.function_id = "
+	"f.id)::text,"
+	" coalesce((extract(epoch FROM x.at) * 1000)::int8, 0), x.source, x.message"
+	" FROM functions_admin.edge_functions f"
+	" LEFT JOIN LATERAL (SELECT created_by FROM functions_admin.edge_function_deployments WHERE function_id = f.id"
+	"  AND status IN ('active', 'verified') ORDER BY created_at DESC LIMIT 1) d ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM ("
+	"  (SELECT created_at AS at, 'deployment' AS source, left(error_message, 300) AS message"
+	"   FROM functions_admin.edge_function_deployments WHERE function_id = f.id AND status IN ('failed', "
+	"'rolled_back')"
+	"   AND created_at > now() - interval '1 day' ORDER BY created_at DESC LIMIT 1) UNION ALL"
+	"  (SELECT at, kind, left(message, 300) FROM functions_admin.function_events WHERE project_ref = f.project_ref"
+	"   AND slug = f.slug AND level = 'error' AND kind <> 'call' AND at > now() - interval '1 day'"
+	"   ORDER BY at DESC LIMIT 1)) both_kinds ORDER BY at DESC LIMIT 1) x ON true" OF_PROJECT
+	" AND f.active_version IS NOT NULL ORDER BY f.slug COLLATE \"C\"",
+};
 static const struct pg_stmt select_shares = {
 	"function_shares",
 	"SELECT version::int4, percent::int4 FROM functions_admin.function_traffic WHERE function_id = $1::uuid"
@@ -245,5 +265,30 @@ bool function_each_share(struct pg_conn *c, struct arena *a, const char *project
 		if (!fn(ctx, pg_get_text(r, i, 2), &share))
 			return err_no_memory(e);
 	}
+	return true;
+}
+
+bool function_list_activity(struct pg_conn *c, struct arena *a, const char *project_ref, struct activity_list *out,
+			    struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project_ref);
+	if (!pg_query(c, a, &select_activity, &p, &r, e))
+		return false;
+	out->count = (size_t)pg_rows(r);
+	out->items = arena_array(a, out->count, sizeof *out->items);
+	if (out->items == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < out->count; i++)
+		out->items[i] = (struct function_activity){
+			.slug = pg_get_text(r, (int)i, 0),
+			.updated_by = pg_get_text(r, (int)i, 1),
+			.traffic = pg_get_text(r, (int)i, 2),
+			.error_at = pg_get_int(r, (int)i, 3),
+			.error_source = pg_get_text(r, (int)i, 4),
+			.error_message = pg_get_text(r, (int)i, 5),
+		};
 	return true;
 }

@@ -41,6 +41,11 @@ MUST_CHECK bool function_rename(struct pg_conn *c, struct arena *a, const char *
 				const char *name, const struct expectation *expected, int64_t *updated_at,
 				struct err *e);
 
+/* What lately happened to each function of function_list_active(), in the same order; an own question, since it reads
+ * more than the list does. */
+MUST_CHECK bool function_list_activity(struct pg_conn *c, struct arena *a, const char *project_ref,
+				       struct activity_list *out, struct err *e);
+
 /* How a function's calls are split; count 0 where they are not. */
 MUST_CHECK bool function_shares(struct pg_conn *c, struct arena *a, const char *function_id, struct shares *out,
 				struct err *e);

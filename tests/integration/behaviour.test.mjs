@@ -152,6 +152,34 @@ test('a version that does not boot never replaces one that serves', async () => 
   assert.equal(service.stub('never'), null);
 });
 
+test('include=activity tells with each function who changed it, how its calls are split, and its newest error', async () => {
+  const listed = async (query = '?include=activity', headers) => (await service.ask('GET', service.functions(query), { headers })).json.find((f) => f.slug === 'lively');
+  for (const text of ['lively 1', 'lively 2']) assert.equal((await service.deploy('lively', text)).status, 201);
+  assert.deepEqual((await listed()).activity, { updated_by: 'service_role' });
+  assert.equal((await listed('')).activity, undefined, 'the clients of Cloud get what they know');
+  assert.equal((await listed('?include=')).activity, undefined);
+  const { token } = (await service.ask('POST', '/v1/access-tokens', { json: { name: 'ci', scopes: ['functions:read', 'functions:write'], slugs: ['lively'] } })).json;
+  const ci = { authorization: `Bearer ${token}` };
+  const traffic = [{ version: 2, percent: 90 }, { version: 1, percent: 10 }];
+  assert.equal((await service.ask('PUT', service.functions('/lively/traffic'), { json: traffic, headers: ci })).status, 200);
+  assert.equal((await service.deploy('lively', 'BOOT_FAILS')).status, 422);
+  const [failed] = (await service.ask('GET', service.functions('/lively/deployments?limit=1'))).json.data;
+  const after = (await listed()).activity;
+  assert.deepEqual([after.traffic, after.last_error], [traffic, { at: failed.created_at, source: 'deployment', message: failed.error_message }]);
+  const events = fs.readFileSync(path.join(service.functionsDir, '.functions-admin/events-token'), 'utf8');
+  const event = { at: Date.now() + 1000, slug: 'lively', version: 2, kind: 'exception', level: 'error', message: 'x'.repeat(5000) };
+  assert.equal((await service.ask('POST', `/v1/projects/${REF}/events`, { headers: { authorization: `Bearer ${events}` }, json: { source: '00000000-0000-4000-8000-000000000001', batch: 1, events: [event] } })).status, 201);
+  assert.deepEqual((await listed()).activity.last_error, { at: new Date(event.at).toISOString(), source: 'exception', message: 'x'.repeat(300) });
+  service.sql(`UPDATE functions_admin.edge_function_deployments SET created_at = created_at - interval '2 days' WHERE status = 'failed'`);
+  service.sql(`DELETE FROM functions_admin.function_events`);
+  assert.equal((await listed()).activity.last_error, undefined, 'what is older than a day is no news');
+  const all = (await service.ask('GET', service.functions('?include=activity'), { headers: ci })).json;
+  assert.deepEqual(all.map((f) => f.slug), ['lively'], 'a token for some functions sees these');
+  const answer = await service.ask('GET', service.functions('?include=activity'));
+  assert.equal((await service.ask('GET', service.functions('?include=activity'), { headers: { 'if-none-match': answer.headers.etag } })).status, 304);
+  assert.equal((await service.ask('GET', service.functions('?include=secrets'))).status, 400);
+});
+
 test('deleted is gone at once, its releases too, and a deploy begins anew', async () => {
   await service.deploy('gone', 'old');
   const old = await get('gone');

@@ -82,6 +82,7 @@ test('every operation succeeds as described', async () => {
   await ok(200, 'PATCH', service.functions('/single'), { json: { name: 'Another name' } });
   await ok(200, 'PATCH', service.functions('/single'), { json: { body: 'export default 4' } });
   assert.equal((await ok(200, 'GET', service.functions())).json.length, 4);
+  assert.ok((await ok(200, 'GET', service.functions('?include=activity'))).json.every((f) => f.activity.updated_by === 'service_role'));
   for (const slug of ['hello', 'bundle']) {
     await ok(200, 'GET', service.functions(`/${slug}`));
     await ok(200, 'GET', service.functions(`/${slug}/body`));

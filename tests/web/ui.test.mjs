@@ -407,6 +407,34 @@ test("the audit log: filtered, exported", async () => {
   await ui.finish();
 });
 
+test("the list: how calls are split, who changed it, its last error; sorted by each", async () => {
+  const { token } = (await stack.api("POST", "/v1/access-tokens", { body: { name: "zoe", scopes: ["functions:write"] } })).json;
+  for (const text of ["1", "2"]) await deployed("listed", `Deno.serve(() => new Response("${text}"));\n`);
+  assert.equal((await stack.api("PUT", "functions/listed/traffic", { body: [{ version: 2, percent: 75 }, { version: 1, percent: 25 }], token })).status, 200);
+  await deployed("listed-last", "Deno.serve(() => new Response());\n", { token });
+  assert.equal((await stack.deploy("listed", "await Promise.reject(new Error('no such luck'));\n")).status, 422);
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view();
+  const row = page.locator(".body-row", { has: page.getByRole("link", { name: "listed", exact: true }) });
+  const first = () => page.locator(".body-row .c-name a").first().innerText();
+  await row.getByText("no such luck").waitFor();
+  assert.match(await row.locator(".c-traffic").innerText(), /75 % version 2, 25 % version 1/);
+  await page.getByRole("searchbox").fill("listed");
+  await page.getByRole("button", { name: "Traffic" }).click();
+  await until("what is split comes first", async () => (await first()) === "listed");
+  await page.getByRole("button", { name: "Last error" }).click();
+  await until("the newest error comes first", async () => (await first()) === "listed");
+  await page.getByRole("button", { name: "By", exact: true }).click();
+  await page.getByRole("button", { name: "By", exact: true }).click();
+  await until("the last name comes first", async () => (await first()) === "listed-last");
+  assert.equal(await page.locator(".body-row .c-by").first().innerText(), "token zoe");
+  assert.equal(await page.getByRole("columnheader", { name: "By" }).getAttribute("aria-sort"), "descending");
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "list-activity-dark");
+  await ui.finish();
+});
+
 describe("the session", () => {
   test("without the dashboard's login there is no page", async () => {
     const answer = await fetch(`${stack.env.API_URL}/ui/`);
@@ -451,8 +479,10 @@ test("hostile text stays text, everywhere it is shown", async () => {
   await deployed("evil", { "supabase/functions/evil/index.ts": `// ${HOSTILE}\nDeno.serve(() => new Response(${JSON.stringify(HOSTILE)}, { headers: { "content-type": "text/html" } }));\n`, [hostilePath]: "export {};\n" }, { name: HOSTILE, message: HOSTILE });
   await deployed("evil", { "supabase/functions/evil/index.ts": "Deno.serve(() => new Response('x'));\n" }, { name: HOSTILE, message: HOSTILE });
   await stack.api("POST", "functions/evil/rollback", { body: { version: 1, message: HOSTILE } });
-  const made = await stack.api("POST", "/v1/access-tokens", { body: { name: HOSTILE, scopes: ["functions:read"] } });
+  const made = await stack.api("POST", "/v1/access-tokens", { body: { name: HOSTILE, scopes: ["functions:write"] } });
   assert.equal(made.status, 201, made.text);
+  await deployed("evil-too", "Deno.serve(() => new Response('x'));\n", { token: made.json.token });
+  assert.equal((await stack.deploy("evil-too", `throw new Error(${JSON.stringify(HOSTILE)});\n`)).status, 422);
   const ui = await open(browser, stack);
   const { page } = ui;
   const harmless = async (where) => {
@@ -569,13 +599,13 @@ test("two thousand functions: there within a second of the answer, and scrolling
   await stack.sql("UPDATE functions_admin.projects SET revision = revision + 1 WHERE ref = $1", [stack.ref]);
   const ui = await open(browser, stack);
   const { page } = ui;
-  const answered = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/functions")).then(() => Date.now());
+  const answered = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/functions?include=activity")).then(() => Date.now());
   await page.goto(`${stack.env.API_URL}/ui/#/project/${stack.ref}/functions`);
   await page.locator(".body-row").first().waitFor();
   const took = Date.now() - (await answered);
   console.log(`2,000 functions: interactive ${took} ms after the answer`);
   assert.ok(took < 1000, `${took} ms`);
-  assert.match(await page.locator("main").innerText(), /2,00\d functions/);
+  assert.match(await page.locator("main").innerText(), /2,0\d\d functions/);
   assert.ok(await page.locator(".body-row").count() < 80, "only the rows near the window exist");
 
   // Each frame of a long scroll shows rows where the window is.

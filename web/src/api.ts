@@ -135,6 +135,12 @@ export interface Fn {
   entrypoint_path?: string;
   import_map_path?: string;
   ezbr_sha256?: string;
+  /** Of a list that asked for it. */
+  activity?: {
+    updated_by?: string;
+    traffic?: Share[];
+    last_error?: { at: string; source: string; message?: string };
+  };
 }
 
 export interface ApiKey {

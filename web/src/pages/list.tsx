@@ -1,6 +1,6 @@
 import { ArrowDown, ArrowUp, Plus, Search } from "lucide-react";
 import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import { apiUrl, functionUrl, json, type Fn } from "../api";
+import { apiUrl, functionUrl, json, type Fn, type Share } from "../api";
 import { plural } from "../format";
 import { useLoad, useTitle } from "../hooks";
 import { go, link } from "../router";
@@ -8,33 +8,39 @@ import { FUNCTIONS, PROJECT, useSession } from "../session";
 import { Calls, useCallsOffered } from "../function/stats";
 import { Badge, Button, Code, CopyButton, ErrorBox, Loading, Notice, Time, cx } from "../ui";
 
-type SortKey = "name" | "status" | "version" | "verify_jwt" | "updated_at";
-const columns: { key: SortKey; label: string }[] = [
-  { key: "name", label: "Name" },
-  { key: "status", label: "Status" },
-  { key: "version", label: "Version" },
-  { key: "verify_jwt", label: "Verify JWT" },
-  { key: "updated_at", label: "Updated" },
+type SortKey = "name" | "status" | "version" | "traffic" | "verify_jwt" | "updated_at" | "by" | "error";
+/** `down`: the order that is asked for first; `of`: what the rows are compared by. */
+const columns: { key: SortKey; label: string; down?: boolean; of: (fn: Fn) => string | number }[] = [
+  { key: "name", label: "Name", of: (fn) => fn.slug },
+  { key: "status", label: "Status", of: (fn) => fn.status },
+  { key: "version", label: "Version", of: (fn) => fn.version },
+  { key: "traffic", label: "Traffic", down: true, of: (fn) => fn.activity?.traffic?.length ?? 1 },
+  { key: "verify_jwt", label: "Verify JWT", of: (fn) => Number(fn.verify_jwt) },
+  { key: "updated_at", label: "Updated", down: true, of: (fn) => fn.updated_at },
+  { key: "by", label: "By", of: (fn) => fn.activity?.updated_by ?? "" },
+  { key: "error", label: "Last error", down: true, of: (fn) => Date.parse(fn.activity?.last_error?.at ?? "") || 0 },
 ];
 
 const compare = new Intl.Collator("en", { numeric: true }).compare;
 function order(functions: Fn[], key: SortKey, down: boolean): Fn[] {
   const sign = down ? -1 : 1;
+  const { of } = columns.find((column) => column.key === key)!;
   return [...functions].sort((a, b) => {
-    const x = key === "name" ? a.slug : a[key];
-    const y = key === "name" ? b.slug : b[key];
-    const difference = typeof x === "string" ? compare(x, y as string) : Number(x) - Number(y);
+    const x = of(a);
+    const y = of(b);
+    const difference = typeof x === "string" ? compare(x, y as string) : x - (y as number);
     return difference !== 0 ? sign * difference : compare(a.slug, b.slug);
   });
 }
 
 export function FunctionList() {
   const { ref, refusal } = useSession();
-  const { data, error, reload } = useLoad(`functions/${ref}`, (signal) => json<Fn[]>("GET", `v1/projects/${ref}/functions`, { signal }), 15_000);
+  const { data, error, reload } = useLoad(`functions/${ref}`, (signal) => json<Fn[]>("GET", `v1/projects/${ref}/functions`, { query: { include: "activity" }, signal }), 15_000);
   const [search, setSearch] = useState("");
   const [sort, setSort] = useState<{ key: SortKey; down: boolean }>({ key: "updated_at", down: true });
   const query = useDeferredValue(search.trim().toLowerCase());
   const field = useRef<HTMLInputElement>(null);
+  const sortBy = (key: SortKey, turn: boolean) => setSort((old) => ({ key, down: turn && old.key === key ? !old.down : !!columns.find((column) => column.key === key)!.down }));
   const cannotWrite = refusal("POST", `${FUNCTIONS}/deploy`);
   useTitle("Functions · Edge Functions");
 
@@ -54,7 +60,7 @@ export function FunctionList() {
   }, [data, query, sort]);
 
   return (
-    <div className="page">
+    <div className="page page-wide">
       <div className="page-head">
         <div>
           <h1>Edge Functions</h1>
@@ -78,13 +84,13 @@ export function FunctionList() {
             </div>
             <label className="phone-only sort-select">
               <span className="visually-hidden">Sort by</span>
-              <select value={sort.key} onChange={(event) => setSort({ key: event.target.value as SortKey, down: event.target.value === "updated_at" })}>
+              <select value={sort.key} onChange={(event) => sortBy(event.target.value as SortKey, false)}>
                 {columns.map((column) => <option key={column.key} value={column.key}>{column.label}</option>)}
               </select>
             </label>
             <span className="muted small" role="status">{query ? plural(shown.length, "match", "matches") : ""}</span>
           </div>
-          <Table functions={shown} sort={sort} onSort={(key) => setSort((old) => ({ key, down: old.key === key ? !old.down : key === "updated_at" }))} />
+          <Table functions={shown} sort={sort} onSort={(key) => sortBy(key, true)} />
         </>
       )}
     </div>
@@ -180,8 +186,11 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
             </div>
             <div role="cell" className="c-status"><Badge tone={fn.status === "ACTIVE" ? "good" : "warn"}>{fn.status.toLowerCase()}</Badge></div>
             <div role="cell" className="c-version"><span className="phone-only">version </span>{fn.version}</div>
+            <div role="cell" className="c-traffic"><Split shares={fn.activity?.traffic} /></div>
             <div role="cell" className="c-verify_jwt">{fn.verify_jwt ? "on" : <Badge tone="warn">off</Badge>}</div>
             <div role="cell" className="c-updated_at"><Time at={fn.updated_at} /></div>
+            <div role="cell" className="c-by" title={fn.activity?.updated_by}>{fn.activity?.updated_by ?? <span className="muted">–</span>}</div>
+            <div role="cell" className="c-error"><LastError fn={fn} /></div>
             {calls && <div role="cell" className="c-calls"><Calls fn={fn} /></div>}
             <div role="cell" className="c-url"><CopyButton text={functionUrl(fn.slug)} label={`Copy the URL of ${fn.slug}`} quiet /></div>
           </div>
@@ -189,6 +198,30 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
       </div>
       {functions.length === 0 && <p className="none">No function is named like that.</p>}
     </div>
+  );
+}
+
+function Split({ shares }: { shares?: Share[] }) {
+  if (!shares) return <span className="muted">–</span>;
+  const text = shares.map((share) => `${share.percent} % version ${share.version}`).join(", ");
+  return (
+    <span className="split" title={text}>
+      <span className="visually-hidden">{text}</span>
+      <span className="traffic-bar" aria-hidden>{shares.map((share, at) => share.percent > 0 && <span key={share.version} className={`part part-${at}`} style={{ flexGrow: share.percent }} />)}</span>
+      <span className="small" aria-hidden>{shares.map((share) => `${share.percent}`).join(" / ")} %</span>
+    </span>
+  );
+}
+
+/** Of the last day; the server tells no older ones. */
+function LastError({ fn }: { fn: Fn }) {
+  const error = fn.activity?.last_error;
+  if (!error) return <span className="muted">–</span>;
+  return (
+    <span className="last-error" title={error.message}>
+      <span className="error-text">{error.message ?? "It failed"}</span>
+      <span className="muted small">{error.source.replace("_", " ")}, <Time at={error.at} /></span>
+    </span>
   );
 }
 
