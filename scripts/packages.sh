@@ -47,6 +47,7 @@ cppcheck              cppcheck
 groff-base            groff
 libclang-rt-14-dev    /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
 libcmocka-dev         /usr/include/cmocka.h
+pgbouncer             pgbouncer
 prometheus            promtool
 shellcheck            shellcheck
 valgrind              valgrind
@@ -91,7 +92,7 @@ install_packages() { # LOG PACKAGE…
     say "Installing with apt: $*"
     # What Debian would start by itself, if it is new here.
     local -a new_services=()
-    for service in nginx postgresql prometheus; do
+    for service in nginx pgbouncer postgresql prometheus; do
         [ -e "/lib/systemd/system/$service.service" ] || new_services+=("$service")
     done
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive bash -s -- "$@" >>"$log" 2>&1 <<'EOF' || fail "apt could not install what is missing: $(apt_reason "$log")" "see $log; without network, install these packages yourself: $*"

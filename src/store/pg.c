@@ -82,23 +82,14 @@ static bool add_option(struct pg_pool *pool, size_t *n, const char *keyword, con
 	return true;
 }
 
-/*
- * search_path is pinned, so that nobody's objects can stand in for ours; times are UTC; a statement that outlives the
- * request's own deadline is of no use to anybody.
- */
 static bool set_options(struct pg_pool *pool, const struct config *cfg)
 {
 	char port[24];
 	char connect_timeout[24];
-	char options[160];
 	size_t n = 0;
 
 	(void)snprintf(port, sizeof port, "%lld", (long long)cfg->postgres_port);
 	(void)snprintf(connect_timeout, sizeof connect_timeout, "%lld", (long long)cfg->db_connect_timeout);
-	(void)snprintf(options, sizeof options,
-		       "-c search_path=pg_catalog,pg_temp -c timezone=UTC -c statement_timeout=%lld -c "
-		       "idle_in_transaction_session_timeout=%lld",
-		       (long long)pool->timeout_ms, (long long)pool->timeout_ms * 2);
 	if (cfg->database_url != NULL && cfg->database_url[0] != '\0') {
 		if (!add_option(pool, &n, "dbname", cfg->database_url))
 			return false;
@@ -110,7 +101,7 @@ static bool set_options(struct pg_pool *pool, const struct config *cfg)
 	}
 	return add_option(pool, &n, "connect_timeout", connect_timeout) &&
 	       add_option(pool, &n, "application_name", "functions-admin") &&
-	       add_option(pool, &n, "options", options) && add_option(pool, &n, "client_encoding", "UTF8");
+	       add_option(pool, &n, "client_encoding", "UTF8");
 }
 
 static const char *option_value(const PQconninfoOption *options, const char *keyword)
@@ -268,28 +259,94 @@ void pg_pool_take_role(struct pg_pool *pool, const char *role)
 	pool->role = role != NULL && role[0] != '\0' ? role : NULL;
 }
 
-/* One question for both: is the role fit to be taken, and take it. */
-static bool take_role(struct pg_conn *c)
+static bool wait_until(struct pg_conn *c, short events, int64_t deadline)
 {
-	static const char sql[] =
-		"SELECT pg_catalog.set_config('role', r.rolname, false) FROM pg_catalog.pg_roles r, "
-		"pg_catalog.pg_namespace n"
-		" WHERE r.rolname = $1 AND n.nspname = 'functions_admin' AND pg_has_role(r.oid, " PG_MAY_TAKE ")"
-		" AND has_schema_privilege(r.oid, n.oid, 'USAGE')";
-	struct pg_pool *pool = c->pool;
-	PGresult *res;
-	bool ok;
+	struct pollfd p = {.fd = PQsocket(c->pq), .events = events};
+	int64_t left = c->patient ? -1 : deadline - now_ms();
+	int n;
 
-	if (pool->role == NULL)
-		return true;
-	res = PQexecParams(c->pq, sql, 1, NULL, &pool->role, NULL, NULL, 0);
-	ok = PQresultStatus(res) == PGRES_TUPLES_OK;
-	if (ok && PQntuples(res) == 0 && !atomic_exchange(&pool->role_told, true))
+	if (p.fd < 0 || (!c->patient && left <= 0))
+		return false;
+	n = poll(&p, 1, (int)left);
+	if (n < 0)
+		return errno == EINTR;
+	return n > 0 && ((p.revents & (POLLIN | POLLERR | POLLHUP)) == 0 || PQconsumeInput(c->pq) != 0);
+}
+
+/*
+ * Sends what has been queued and gives the last result, as PQexec() would, but does not wait for a silent server: NULL
+ * then, and the connection is gone.
+ */
+static PGresult *answer_to(struct pg_conn *c, int queued)
+{
+	int64_t deadline = now_ms() + c->pool->timeout_ms + SILENT_MS;
+	PGresult *last = NULL;
+	PGresult *next;
+	int unsent;
+
+	if (queued == 0)
+		return NULL;
+	while ((unsent = PQflush(c->pq)) > 0)
+		if (!wait_until(c, POLLIN | POLLOUT, deadline))
+			break;
+	do {
+		while (unsent <= 0 && PQisBusy(c->pq) != 0 && wait_until(c, POLLIN, deadline))
+			;
+		if (PQstatus(c->pq) == CONNECTION_OK && (unsent > 0 || PQisBusy(c->pq) != 0)) {
+			log_error("database: no answer within the deadline, the connection is given up");
+			PQclear(last);
+			discard(c);
+			(void)pthread_mutex_lock(&c->pool->lock);
+			c->pool->silent_ms = now_ms();
+			(void)pthread_mutex_unlock(&c->pool->lock);
+			return NULL;
+		}
+		next = PQgetResult(c->pq);
+		if (next != NULL) {
+			PQclear(last);
+			last = next;
+		}
+	} while (next != NULL);
+	c->heard_ms = now_ms();
+	return last;
+}
+
+/*
+ * What a session is to be, in one round trip and not in the startup packet, which poolers refuse. search_path is
+ * pinned, so that nobody's objects can stand in for ours; times are UTC; a statement that outlives the request's own
+ * deadline is of no use to anybody. For the role one question does both: is it fit to be taken, and take it.
+ */
+static bool set_up(struct pg_conn *c)
+{
+	struct pg_pool *pool = c->pool;
+	char *role = pool->role != NULL ? PQescapeLiteral(c->pq, pool->role, strlen(pool->role)) : NULL;
+	ExecStatusType status;
+	char sql[1024];
+	PGresult *res;
+	int n;
+
+	if (pool->role != NULL && role == NULL)
+		return false;
+	n = snprintf(sql, sizeof sql,
+		     "SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET statement_timeout = %lld;"
+		     "SET idle_in_transaction_session_timeout = %lld;",
+		     (long long)pool->timeout_ms, (long long)pool->timeout_ms * 2);
+	if (role != NULL)
+		(void)snprintf(sql + n, sizeof sql - (size_t)n,
+			       "SELECT set_config('role', r.rolname, false) FROM pg_roles r, pg_namespace n"
+			       " WHERE r.rolname = %s AND n.nspname = 'functions_admin'"
+			       " AND pg_has_role(r.oid, " PG_MAY_TAKE ")"
+			       " AND has_schema_privilege(r.oid, n.oid, 'USAGE')",
+			       role);
+	PQfreemem(role);
+	res = answer_to(c, PQsendQuery(c->pq, sql));
+	status = PQresultStatus(res);
+	if (status == PGRES_TUPLES_OK && PQntuples(res) == 0 && !atomic_exchange(&pool->role_told, true))
 		log_warn("database: the role %s is not there to be taken: working with all rights of %s (see "
 			 "functions-admin doctor)",
 			 pool->role, PQuser(c->pq));
 	PQclear(res);
-	return ok;
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
 static bool connect_now(struct pg_conn *c, struct err *e)
@@ -306,10 +363,11 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 	c->pq = PQconnectdbParams((const char *const *)pool->keywords, (const char *const *)pool->values, 1);
 	if (c->pq == NULL)
 		return err_no_memory(e);
-	if (PQstatus(c->pq) != CONNECTION_OK || !take_role(c)) {
+	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
+	if (PQstatus(c->pq) != CONNECTION_OK || PQsetnonblocking(c->pq, 1) != 0 || !set_up(c)) {
 		char message[256];
 
-		(void)snprintf(message, sizeof message, "%s", PQerrorMessage(c->pq));
+		(void)snprintf(message, sizeof message, "%s", c->pq != NULL ? PQerrorMessage(c->pq) : "no answer");
 		trim_newlines(message);
 		discard(c);
 		(void)pthread_mutex_lock(&pool->lock);
@@ -321,11 +379,6 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 	c->heard_ms = now_ms();
 	atomic_store(&pool->server_version, PQserverVersion(c->pq));
 	atomic_fetch_add(&pool->epoch, 1);
-	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
-	if (PQsetnonblocking(c->pq, 1) != 0) {
-		discard(c);
-		return err_no_memory(e);
-	}
 	return true;
 }
 
@@ -392,58 +445,6 @@ static bool is_outage(const struct pg_conn *c)
 
 	return PQstatus(c->pq) != CONNECTION_OK || strncmp(s, "08", 2) == 0 || strncmp(s, "57P", 3) == 0 ||
 	       strcmp(s, "53300") == 0 || strcmp(s, "25006") == 0;
-}
-
-static bool wait_until(struct pg_conn *c, short events, int64_t deadline)
-{
-	struct pollfd p = {.fd = PQsocket(c->pq), .events = events};
-	int64_t left = c->patient ? -1 : deadline - now_ms();
-	int n;
-
-	if (p.fd < 0 || (!c->patient && left <= 0))
-		return false;
-	n = poll(&p, 1, (int)left);
-	if (n < 0)
-		return errno == EINTR;
-	return n > 0 && ((p.revents & (POLLIN | POLLERR | POLLHUP)) == 0 || PQconsumeInput(c->pq) != 0);
-}
-
-/*
- * Sends what has been queued and gives the last result, as PQexec() would, but does not wait for a silent server: NULL
- * then, and the connection is gone.
- */
-static PGresult *answer_to(struct pg_conn *c, int queued)
-{
-	int64_t deadline = now_ms() + c->pool->timeout_ms + SILENT_MS;
-	PGresult *last = NULL;
-	PGresult *next;
-	int unsent;
-
-	if (queued == 0)
-		return NULL;
-	while ((unsent = PQflush(c->pq)) > 0)
-		if (!wait_until(c, POLLIN | POLLOUT, deadline))
-			break;
-	do {
-		while (unsent <= 0 && PQisBusy(c->pq) != 0 && wait_until(c, POLLIN, deadline))
-			;
-		if (PQstatus(c->pq) == CONNECTION_OK && (unsent > 0 || PQisBusy(c->pq) != 0)) {
-			log_error("database: no answer within the deadline, the connection is given up");
-			PQclear(last);
-			discard(c);
-			(void)pthread_mutex_lock(&c->pool->lock);
-			c->pool->silent_ms = now_ms();
-			(void)pthread_mutex_unlock(&c->pool->lock);
-			return NULL;
-		}
-		next = PQgetResult(c->pq);
-		if (next != NULL) {
-			PQclear(last);
-			last = next;
-		}
-	} while (next != NULL);
-	c->heard_ms = now_ms();
-	return last;
 }
 
 static bool query_failed(struct pg_conn *c, PGresult *res, const char *what, struct err *e)
@@ -568,8 +569,11 @@ bool pg_without_deadline(struct pg_conn *c, struct err *e)
 
 bool pg_with_deadline(struct pg_conn *c, struct err *e)
 {
+	char sql[64];
+
 	c->patient = false;
-	return pg_script(c, "RESET statement_timeout", e);
+	(void)snprintf(sql, sizeof sql, "SET statement_timeout = %lld", (long long)c->pool->timeout_ms);
+	return pg_script(c, sql, e);
 }
 
 static bool begin(struct pg_conn *c, const char *sql, struct err *e)
