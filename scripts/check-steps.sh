@@ -234,7 +234,7 @@ step_node_tests() { # FOLDER of tests/
     [ -z "$LONG" ] || export FA_LONG=1
     local folder=build-gcc options_of_build=(--enable-werror)
     # The points at which the program is killed are in a build of their own.
-    [ "$1" != faults ] || { folder=build-faults; options_of_build+=(--enable-crash-points); }
+    [ "$1" != faults ] || { folder=build-faults; options_of_build+=(--enable-crash-points); rm -rf build-faults/faults; }
     export FA_BINARY=$ROOT/$folder/functions-admin
     build "$folder" gcc "${options_of_build[@]}" -- all >/dev/null
     node --test "${options[@]}" --test-reporter=spec --test-reporter-destination=stdout \

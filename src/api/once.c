@@ -1,5 +1,6 @@
 #include "api/once.h"
 
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -173,10 +174,13 @@ bool once_handle(struct call *c, const struct route *r, struct err *e)
 	if (repeat_is_known(repeat)) {
 		ok = finish_fingerprint(c, &f, request, e) && give_again(c, repeat, request, e);
 	} else {
+		FA_CRASH_POINT("repeat.begun");
 		/* Only what was carried out is kept: after a failure the same key may try again. */
 		ok = r->handler(c, e);
+		FA_CRASH_POINT("repeat.handled");
 		if (ok)
 			keep(c, repeat, &f);
+		FA_CRASH_POINT("repeat.kept");
 	}
 	repeat_end(repeat);
 	return ok;

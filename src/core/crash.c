@@ -1,18 +1,42 @@
 #include "core/crash.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-void crash_point(const char *name)
+/* What the file says now; empty where there is none. */
+static void read_wanted(char *out, size_t size)
 {
-	static _Atomic long passed;
-	const char *wanted = getenv("FA_CRASH_AT");
-	size_t len = strlen(name);
+	const char *path = getenv("FA_CRASH_FILE");
+	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t n = fd >= 0 ? read(fd, out, size - 1) : 0;
 
-	if (wanted == NULL || strncmp(wanted, name, len) != 0 || wanted[len] != ':')
+	if (fd >= 0)
+		(void)close(fd);
+	out[n > 0 ? n : 0] = '\0';
+}
+
+void crash_point(const char *marked_name)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static char counted[80];
+	static long passed;
+	const char *name = strchr(marked_name, ':') + 2;
+	size_t len = strlen(name);
+	char wanted[sizeof counted];
+
+	read_wanted(wanted, sizeof wanted);
+	if (strncmp(wanted, name, len) != 0 || wanted[len] != ':')
 		return;
-	if (atomic_fetch_add(&passed, 1) + 1 == strtol(wanted + len + 1, NULL, 10))
+	(void)pthread_mutex_lock(&lock);
+	if (strcmp(wanted, counted) != 0) {
+		memcpy(counted, wanted, sizeof counted);
+		passed = 0;
+	}
+	if (++passed == strtol(wanted + len + 1, NULL, 10))
 		(void)raise(SIGKILL);
+	(void)pthread_mutex_unlock(&lock);
 }

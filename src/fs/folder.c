@@ -515,6 +515,7 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 	}
 	if (!build_stub(f, directory, slug, release, deno_json, e))
 		goto out;
+	FA_CRASH_POINT("adopt.stub_built");
 	/* Beside the adopted ones first, so that what the exchange puts there is where it stays: the next start sweeps
 	 * staging/, and must never find somebody's directory in it. */
 	if (renameat2(f->staging, directory, adopted, directory, RENAME_NOREPLACE) != 0) {
@@ -550,8 +551,10 @@ static bool make_stub(struct folder *f, const char *slug, const char *index, str
 	if (mkdirat(f->staging, directory, f->mode) != 0)
 		return err_errno(e, errno, "Making the directory of %s", slug);
 	if (put_file(f->staging, f->staging, file, index, strlen(index), f->mode & 0666, e) &&
-	    renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0)
+	    renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0) {
+		FA_CRASH_POINT("stub.made");
 		return true;
+	}
 	if (e->kind == ERR_NONE)
 		(void)err_errno(e, errno, "Making the directory of %s", slug);
 	(void)remove_tree(f->staging, directory);
@@ -571,8 +574,10 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 	if (current[0] == '\0' && !make_stub(f, slug, index, e))
 		return false;
 	/* index.ts last: it is what a main service looks at. */
-	return put_stub_file(f, slug, "deno.json", deno_json, e) && put_stub_link(f, slug, release, e) &&
-	       put_stub_file(f, slug, "index.ts", index, e);
+	if (!put_stub_file(f, slug, "deno.json", deno_json, e) || !put_stub_link(f, slug, release, e))
+		return false;
+	FA_CRASH_POINT("stub.linked");
+	return put_stub_file(f, slug, "index.ts", index, e);
 }
 
 static bool holds_only_index(const struct folder *f, const char *slug)
@@ -905,6 +910,7 @@ bool staging_end(struct staging *s, uint8_t sha256[32], int64_t *size, struct er
 	/* The disk begins now, while the rest of the upload is read and stored; the fsync of each file, at the end,
 	 * then finds little left to do. */
 	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	FA_CRASH_POINT("staging.file_written");
 	return close(fd) == 0 ? true : err_errno(e, errno, "Writing %s", s->files->path);
 }
 
@@ -981,6 +987,7 @@ bool staging_publish(struct staging *s, const char *slug, const char *release, s
 	} else if (errno == EEXIST) {
 		/* One of that name is there: swapped in one step, so that a reader always finds a whole one. */
 		ok = renameat2(f->staging, s->name, parent, release, RENAME_EXCHANGE) == 0;
+		FA_CRASH_POINT("publish.exchanged");
 	}
 	if (!ok || fsync(parent) != 0 || fsync(f->releases) != 0)
 		ok = err_errno(e, errno, "Publishing release %s of %s", release, slug);

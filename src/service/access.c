@@ -1,5 +1,6 @@
 #include "service/access.h"
 
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "store/audit.h"
 
@@ -24,6 +25,7 @@ bool access_create(struct service *s, struct arena *a, const struct actor *who, 
 	t->created_at = service_now();
 	ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) && token_insert(c, a, t, hash, e) &&
 	     audit_write(c, a, who, &entry, e) && pg_commit(c, e);
+	FA_CRASH_POINT("token.made");
 	if (!ok && c != NULL && pg_is_foreign_key_violation(c))
 		(void)err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
 	pg_release(c);
@@ -63,6 +65,7 @@ bool access_rotate(struct service *s, struct arena *a, const struct actor *who, 
 		entry.target = out->name;
 		out->last_used_at = 0;
 		ok = audit_write(c, a, who, &entry, e) && pg_commit(c, e);
+		FA_CRASH_POINT("token.rotated");
 	}
 	pg_release(c);
 	return ok;
@@ -81,6 +84,7 @@ bool access_revoke(struct service *s, struct arena *a, const struct actor *who, 
 		entry.project_ref = t.project_ref;
 		entry.target = t.name;
 		ok = audit_write(c, a, who, &entry, e) && pg_commit(c, e);
+		FA_CRASH_POINT("token.revoked");
 	}
 	pg_release(c);
 	return ok;

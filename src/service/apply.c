@@ -630,7 +630,10 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 	s->applied = NULL;
 	secret_file_free(s->secret_file);
 	s->secret_file = NULL;
-	return apply_now(s, c, a, e) && folder_each_stub(s->folder, remove_leftover, &stubs, e) &&
+	if (!apply_now(s, c, a, e))
+		return false;
+	FA_CRASH_POINT("reconcile.applied");
+	return folder_each_stub(s->folder, remove_leftover, &stubs, e) &&
 	       folder_each_released(s->folder, remove_leftover, &releases, e) && remove_gone(s, c, a, e);
 }
 

@@ -420,6 +420,7 @@ bool change_promote(struct service *s, struct arena *a, const struct actor *who,
 		return service_not_here(s, to, e);
 	ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find_promotion(s, c, a, who, &promotion, &item, e) &&
 	     pg_commit(c, e);
+	FA_CRASH_POINT("promote.after_commit");
 	pg_release(c);
 	if (ok && promotion.unchanged) {
 		*out = item.function;
@@ -483,6 +484,7 @@ static bool undo_items(struct service *s, struct arena *a, const struct actor *w
 			ok = err_prefix(e, "%s", release.items[i].slug);
 	}
 	ok = ok && pg_commit(c, e);
+	FA_CRASH_POINT("undo.after_commit");
 	pg_release(c);
 	return ok;
 }

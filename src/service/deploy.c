@@ -251,6 +251,7 @@ static bool bring_out(struct service *s, struct arena *a, const struct actor *wh
 		record_failure(s, a, item->deployment_id, e);
 		return false;
 	}
+	FA_CRASH_POINT("deploy.published");
 	if (!req->bundle_only) {
 		item->expected = req->expected;
 		item->adopts = req->adopts;
@@ -341,7 +342,10 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 		return req->bundle_only ? apply_generation(s, 0, e) : settle(s, a, who, req, &out->function, e);
 	}
 	/* The whole release stands in staging, checked, before anything is stored. */
-	if (!complete_staging(s, req, &v, e) || !store_version(s, a, who, req, &files, &item, &v, e))
+	if (!complete_staging(s, req, &v, e))
+		return false;
+	FA_CRASH_POINT("deploy.staged");
+	if (!store_version(s, a, who, req, &files, &item, &v, e))
 		return false;
 	if (req->progress != NULL)
 		req->progress(req->progress_ctx, "stored");

@@ -1,5 +1,6 @@
 #include "service/function.h"
 
+#include "core/crash.h"
 #include "core/names.h"
 #include "fs/eszip.h"
 #include "service/current.h"
@@ -189,6 +190,7 @@ bool function_set_name(struct service *s, struct arena *a, const struct actor *w
 	ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) &&
 	     function_rename(c, a, f->project_ref, f->id, name, expected, &f->updated_at, e) &&
 	     audit_write(c, a, who, &entry, e) && pg_commit(c, e);
+	FA_CRASH_POINT("rename.after_commit");
 	pg_release(c);
 	f->name = name;
 	return ok;

@@ -61,6 +61,7 @@ static bool prepare(struct service *s, struct arena *a, const struct rollout_ite
 	for (size_t i = 0; ok && s->probe != NULL && i < count; i++)
 		if (i > 0 || !ri->skip_boot)
 			ok = boot(s, a, &project, &each[i], item, e);
+	FA_CRASH_POINT("prepare.booted");
 	return ok;
 }
 

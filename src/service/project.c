@@ -1,6 +1,7 @@
 #include "service/project.h"
 
 #include "core/buf.h"
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/json.h"
 #include "core/names.h"
@@ -190,6 +191,7 @@ static bool change_row(struct service *s, struct arena *a, const struct actor *w
 	bool ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) && change(c, a, p, e) &&
 		  audit_write(c, a, who, &entry, e) && pg_commit(c, e);
 
+	FA_CRASH_POINT("project.after_commit");
 	pg_release(c);
 	return ok;
 }

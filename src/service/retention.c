@@ -92,6 +92,7 @@ static bool run_all(struct service *s, struct run *run, struct pg_conn *c, struc
 	if (!retention_deleted_functions(c, a, run->project_ref, run->policy.deleted_days, run->dry,
 					 &run->report->functions, e))
 		return false;
+	FA_CRASH_POINT("prune.functions_removed");
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
 		for (bool more = true; more;) {
 			arena_reset(a);
@@ -103,7 +104,10 @@ static bool run_all(struct service *s, struct run *run, struct pg_conn *c, struc
 	arena_reset(a);
 	/* A command has no folder of its own; the service, which has it, comes by within the hour, and when it starts.
 	 */
-	return (s->folder == NULL || apply_remove_gone(s, c, a, e)) && idempotency_sweep(c, a, e);
+	if (s->folder != NULL && !apply_remove_gone(s, c, a, e))
+		return false;
+	FA_CRASH_POINT("prune.releases_removed");
+	return idempotency_sweep(c, a, e);
 }
 
 bool retention_run(struct service *s, const char *project_ref, bool dry,

@@ -104,6 +104,7 @@ static void take_back(struct service *s, struct arena *a, const struct actor *wh
 	const char **ids = deployment_ids(a, set, &count);
 	bool ok = items != NULL && ids != NULL;
 
+	FA_CRASH_POINT("take_back.begun");
 	for (size_t i = 0; ok && i < set->count; i++)
 		items[i] = (struct activation){
 			.function_id = set->items[i].function_id,
@@ -111,14 +112,17 @@ static void take_back(struct service *s, struct arena *a, const struct actor *wh
 			.version_after = set->items[i].version_before,
 			.traffic_after = traffic_before[i],
 		};
-	ok = ok && commit(s, a, who, &back, "function.revert", &failed) &&
-	     apply_generation(s, back.generation, &failed);
+	ok = ok && commit(s, a, who, &back, "function.revert", &failed);
+	FA_CRASH_POINT("take_back.committed");
+	ok = ok && apply_generation(s, back.generation, &failed);
+	FA_CRASH_POINT("take_back.shown");
 	if (!ok)
 		log_error("generation %lld cannot be taken back now: %s", (long long)set->generation, failed.message);
 	metrics_count(METRICS_DEPLOYMENT_ROLLED_BACK, count);
 	if (count > 0 && (!pg_acquire(s->pool, &c, &failed) || !deployment_rolled_back(c, a, ids, count, why, &failed)))
 		log_error("deployments of generation %lld: that they were taken back could not be recorded: %s",
 			  (long long)set->generation, failed.message);
+	FA_CRASH_POINT("take_back.recorded");
 	pg_release(c);
 }
 
@@ -134,6 +138,7 @@ static void mark_verified(struct service *s, struct arena *a, const struct activ
 	if (count > 0 && (!pg_acquire(s->pool, &c, &failed) || !pg_begin_lazy(c, &failed) ||
 			  !deployment_verified(c, a, ids, count, &failed) || !pg_commit(c, &failed)))
 		log_warn("the runtime's confirmation could not be recorded: %s", failed.message);
+	FA_CRASH_POINT("verified.recorded");
 	pg_release(c);
 }
 
@@ -257,6 +262,7 @@ bool rollout_run(struct service *s, struct arena *a, const struct actor *who, st
 	if (!ok) {
 		FA_CRASH_POINT("rollout.failed");
 		record_failure(s, a, r, e);
+		FA_CRASH_POINT("rollout.failure_recorded");
 	}
 	while (held > 0)
 		hold_drop(s, r->items[--held].function.slug, true);

@@ -298,6 +298,7 @@ bool secret_deliver(struct service *s, struct pg_conn *c, struct arena *a, struc
 		      ? folder_put_outside(s->cfg->secrets_dir, SECRETS_FILE, text.data, text.len, SECRETS_MODE, e)
 		      : folder_put(s->folder, SECRETS_FILE, text.data, text.len, SECRETS_MODE, e)) &&
 	     (remember(s, &p) || err_no_memory(e));
+	FA_CRASH_POINT("secrets.delivered");
 	buf_wipe(&text);
 	buf_free(&text);
 	if (ok)
@@ -387,9 +388,12 @@ static bool finish_change(struct change *ch, const char *action, const char *con
 
 	if (entry.target == NULL || entry.before == NULL || entry.after == NULL)
 		return err_no_memory(e);
-	return secret_begin_revision(ch->c, ch->a, ch->project_ref, &ch->revision, ch->who, e) &&
-	       (oldest <= 0 || secret_prune(ch->c, ch->a, ch->project_ref, oldest, e)) &&
-	       audit_write(ch->c, ch->a, ch->who, &entry, e) && pg_commit(ch->c, e);
+	if (!secret_begin_revision(ch->c, ch->a, ch->project_ref, &ch->revision, ch->who, e) ||
+	    (oldest > 0 && !secret_prune(ch->c, ch->a, ch->project_ref, oldest, e)) ||
+	    !audit_write(ch->c, ch->a, ch->who, &entry, e) || !pg_commit(ch->c, e))
+		return false;
+	FA_CRASH_POINT("secrets.after_commit");
+	return true;
 }
 
 /* Whether the value in force is this very one. */
@@ -612,6 +616,7 @@ bool secret_rotate(struct service *s, const struct actor *who, int64_t *resealed
 			after = list.items[i].id;
 		}
 		ok = ok && pg_commit(c, e);
+		FA_CRASH_POINT("rotate.after_commit");
 		*resealed += ok ? (int64_t)list.count : 0;
 		if (list.count == 0)
 			break;

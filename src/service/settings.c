@@ -1,5 +1,6 @@
 #include "service/settings.h"
 
+#include "core/crash.h"
 #include "core/text.h"
 #include "service/apply.h"
 #include "service/probe.h"
@@ -300,6 +301,7 @@ static bool store_defaults(struct service *s, struct arena *a, const struct acto
 		ok = project_set_defaults(c, a, project_ref, entry.after, e) && audit_write(c, a, who, &entry, e) &&
 		     project_find(c, a, project_ref, out, e);
 	ok = ok && pg_commit(c, e);
+	FA_CRASH_POINT("defaults.after_commit");
 	pg_release(c);
 	free(before);
 	json_decref(all);

@@ -157,6 +157,7 @@ static bool run_locked(struct pg_conn *c, struct arena *a, void (*applied)(void 
 		return false;
 	if (!pg_get_bool(r, 0, 0) && (!pg_script(c, bootstrap, e) || !pg_script(c, revoke, e)))
 		return err_prefix(e, "creating the schema");
+	FA_CRASH_POINT("migrate.bootstrapped");
 	if (!pg_query(c, a, &select_applied, NULL, &r, e))
 		return false;
 	for (const struct embedded *f = embedded_files; f->name != NULL; f++) {
@@ -186,6 +187,7 @@ bool migrate_run(struct pg_conn *c, struct arena *a, void (*applied)(void *ctx, 
 	if (!pg_without_deadline(c, e) || !pg_script(c, "SELECT pg_catalog.pg_advisory_lock(" ADVISORY_LOCK ")", e))
 		return false;
 	ok = run_locked(c, a, applied, ctx, e);
+	FA_CRASH_POINT("migrate.granted");
 	return pg_script(c, "SELECT pg_catalog.pg_advisory_unlock(" ADVISORY_LOCK ")", ok ? e : &second) &&
 	       pg_with_deadline(c, ok ? e : &second) && ok;
 }

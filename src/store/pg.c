@@ -1,5 +1,6 @@
 #include "store/pg.h"
 
+#include "core/crash.h"
 #include "core/log.h"
 
 #include <arpa/inet.h>
@@ -539,6 +540,7 @@ bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, co
 		if (!connect_now(c, e) || !run(c, stmt, p != NULL ? p : &none, &res, e))
 			return false;
 	}
+	FA_CRASH_POINT("statement.done");
 	if (out == NULL) {
 		PQclear(res);
 		return true;
@@ -605,8 +607,13 @@ bool pg_begin_snapshot(struct pg_conn *c, struct err *e)
 
 bool pg_commit(struct pg_conn *c, struct err *e)
 {
+	bool ok;
+
 	c->in_transaction = false;
-	return pg_script(c, "COMMIT", e);
+	FA_CRASH_POINT("commit.before");
+	ok = pg_script(c, "COMMIT", e);
+	FA_CRASH_POINT("commit.after");
+	return ok;
 }
 
 void pg_rollback(struct pg_conn *c)

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** Everything that tells which version of a function is active must tell the same one. */
+/** Everything that tells which version of a function is active must tell the same one. service.sql may be asynchronous. */
 export async function agree(service, runtime, slugs) {
-  const rows = service.sql(`SELECT f.slug, f.active_version, encode(v.digest, 'hex') FROM functions_admin.edge_functions f
-    JOIN functions_admin.edge_function_versions v ON v.function_id = f.id AND v.version = f.active_version WHERE f.deleted_at IS NULL`);
+  const ref = service.options.project_ref;
+  const rows = await service.sql(`SELECT f.slug, f.active_version, encode(v.digest, 'hex') FROM functions_admin.edge_functions f
+    JOIN functions_admin.edge_function_versions v ON v.function_id = f.id AND v.version = f.active_version WHERE f.deleted_at IS NULL AND f.project_ref = '${ref}'`);
   const active = Object.fromEntries(rows.split('\n').filter(Boolean).map((row) => { const [slug, version, digest] = row.split('|'); return [slug, { version: Number(version), digest }]; }));
   const manifest = service.manifest();
-  assert.equal(manifest.generation, Number(service.sql('SELECT generation FROM functions_admin.projects')), 'the generation');
+  assert.equal(manifest.generation, Number(await service.sql(`SELECT generation FROM functions_admin.projects WHERE ref = '${ref}'`)), 'the generation');
   assert.deepEqual(Object.keys(manifest.functions).sort(), Object.keys(active).sort(), 'the functions of manifest and database');
   const listed = (await service.ask('GET', service.functions())).json;
   assert.deepEqual(Object.fromEntries(listed.map((f) => [f.slug, f.version])), Object.fromEntries(Object.entries(active).map(([slug, a]) => [slug, a.version])));
@@ -26,7 +27,7 @@ export async function agree(service, runtime, slugs) {
     const called = await runtime.call(slug);
     assert.equal(called.headers.get('x-edge-function'), `${slug}; version=${version}`);
     assert.equal(await called.text(), fs.readFileSync(source, 'utf8'));
-    assert.equal(fs.readFileSync(source, 'utf8'), service.sql(`SELECT convert_from(c.data, 'UTF8') FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_files x ON x.function_id = f.id AND x.version = f.active_version
-      JOIN functions_admin.blob_chunks c ON c.sha256 = x.sha256 WHERE f.slug = '${slug}' AND f.deleted_at IS NULL AND x.path = 'index.ts'`), 'the bytes on disk are those in the database');
+    assert.equal(fs.readFileSync(source, 'utf8'), await service.sql(`SELECT convert_from(c.data, 'UTF8') FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_files x ON x.function_id = f.id AND x.version = f.active_version
+      JOIN functions_admin.blob_chunks c ON c.sha256 = x.sha256 WHERE f.slug = '${slug}' AND f.deleted_at IS NULL AND f.project_ref = '${ref}' AND x.path = 'index.ts'`), 'the bytes on disk are those in the database');
   }
 }

@@ -273,7 +273,7 @@ export function multipart(metadata, files, { boundary = `b${randomBytes(8).toStr
 
 /**
  * Answers as runtime/main does: boots a staged version (one whose source has BOOT_FAILS does not), tells the manifest's
- * generation, and serves a function by giving back its source. `hold(slug)` makes the next boot of a slug wait.
+ * generation, and serves a function by giving back its source (with status 500 where that has SMOKE_FAILS). `hold(slug)` makes the next boot of a slug wait.
  */
 export async function startRuntime(functionsDir, { token = SECRETS.runtime_token } = {}) {
   const held = new Map();
@@ -289,8 +289,9 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
       if (!url.pathname.startsWith('/_internal/')) {
         const entry = manifest().functions[url.pathname.slice(1)];
         if (!entry) return answer(404, { message: 'Function not found' });
-        res.writeHead(200, { 'x-edge-function': `${url.pathname.slice(1)}; version=${entry.versions[0].version}` });
-        return res.end(source(entry.versions[0]));
+        const text = source(entry.versions[0]);
+        res.writeHead(text.includes('SMOKE_FAILS') ? 500 : 200, { 'x-edge-function': `${url.pathname.slice(1)}; version=${entry.versions[0].version}` });
+        return res.end(text);
       }
       if (req.headers['x-functions-admin-token'] !== token) return answer(403, {});
       if (url.pathname === '/_internal/generation') { const m = manifest(); return answer(200, { project: m.project, generation: m.generation, secrets_revision: self.secretsRevision ?? secretsRevision() }); }
