@@ -1,9 +1,8 @@
-#include "fs/folder.h"
-
 #include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "fs/folder_own.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,28 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define RELEASES ".releases"
-#define PRIVATE ".functions-admin"
-#define STAGING "staging"
+#define RELEASES FOLDER_RELEASES
+#define PRIVATE FOLDER_PRIVATE
+#define STAGING FOLDER_STAGING
 #define ADOPTED "adopted"
 
 /* Room for the names that temporary_name() makes. */
 #define TEMPORARY_SIZE 64
-
-struct folder {
-	char *path;
-	mode_t mode;
-	int root;
-	int releases;
-	int private;
-	int staging;
-	int lock;
-};
 
 /* A directory made for the upload, to be fsynced before it is published. */
 struct made_dir {
@@ -58,23 +46,10 @@ struct staging {
 	bool published;
 };
 
-static int open_dir(int at, const char *name)
-{
-	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-/* Opens a directory, making it where it is missing. */
-static int make_dir(int at, const char *name, mode_t mode)
-{
-	if (mkdirat(at, name, mode) != 0 && errno != EEXIST)
-		return -1;
-	return open_dir(at, name);
-}
-
 /* Removes a whole tree below `at`, without following links. What is not there is no error. */
 static bool remove_tree(int at, const char *name)
 {
-	int fd = open_dir(at, name);
+	int fd = folder_dir_open(at, name);
 	struct dirent *entry;
 	bool ok = true;
 	DIR *dir;
@@ -130,84 +105,6 @@ static void sweep_staging(struct folder *f)
 	(void)closedir(dir);
 }
 
-static void sweep_adopted(const struct folder *f);
-
-/* The lock is flock(2) on a file that names its holder; a killed process gives it up by itself. */
-static bool take_lock(struct folder *f, struct err *e)
-{
-	char holder[64] = "";
-	ssize_t n;
-
-	f->lock = openat(f->private, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (f->lock < 0)
-		return err_errno(e, errno, "Opening %s/%s/lock", f->path, PRIVATE);
-	if (flock(f->lock, LOCK_EX | LOCK_NB) != 0) {
-		n = read(f->lock, holder, sizeof holder - 1);
-		holder[n > 0 ? strcspn(holder, "\n") : 0] = '\0';
-		(void)err_set(e, ERR_CONFLICT, "folder_locked",
-			      "The functions folder %s is in use by another functions-admin (%s)", f->path,
-			      holder[0] != '\0' ? holder : "unknown process");
-		return err_hint(e, "Only one process may deploy to a folder. Stop the other one, or give this one its "
-				   "own functions_dir.");
-	}
-	n = snprintf(holder, sizeof holder, "pid %ld\n", (long)getpid());
-	if (ftruncate(f->lock, 0) != 0 || pwrite(f->lock, holder, (size_t)n, 0) != n)
-		return err_errno(e, errno, "Writing %s/%s/lock", f->path, PRIVATE);
-	return true;
-}
-
-bool folder_open(struct folder **out, const char *path, mode_t mode, struct err *e)
-{
-	struct folder *f = calloc(1, sizeof *f);
-
-	if (f == NULL)
-		return err_no_memory(e);
-	f->root = f->releases = f->private = f->staging = f->lock = -1;
-	f->mode = mode;
-	f->path = strdup(path);
-	if (f->path == NULL) {
-		(void)err_no_memory(e);
-		goto fail;
-	}
-	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (f->root < 0) {
-		(void)err_errno(e, errno, "Opening the functions folder %s", path);
-		(void)err_hint(e,
-			       "Make the directory, and make it writable for the user that functions-admin runs as.");
-		goto fail;
-	}
-	if ((f->releases = make_dir(f->root, RELEASES, mode)) < 0 ||
-	    (f->private = make_dir(f->root, PRIVATE, mode)) < 0 ||
-	    (f->staging = make_dir(f->private, STAGING, 0700)) < 0) {
-		(void)err_errno(e, errno, "Preparing the functions folder %s", path);
-		(void)err_hint(e, "It must be writable for the user that functions-admin runs as (uid %ld).",
-			       (long)geteuid());
-		goto fail;
-	}
-	if (!take_lock(f, e))
-		goto fail;
-	sweep_staging(f);
-	sweep_adopted(f);
-	*out = f;
-	return true;
-fail:
-	folder_close(f);
-	return false;
-}
-
-void folder_close(struct folder *f)
-{
-	if (f == NULL)
-		return;
-	const int fds[] = {f->staging, f->private, f->releases, f->root, f->lock};
-
-	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
-		if (fds[i] >= 0)
-			(void)close(fds[i]);
-	free(f->path);
-	free(f);
-}
-
 const char *folder_path(const struct folder *f)
 {
 	return f->path;
@@ -253,6 +150,15 @@ static bool write_all(int fd, const void *data, size_t len)
 	return true;
 }
 
+bool folder_failed(int number, const char *doing, const char *what, struct err *e)
+{
+	if (number != ENOENT && number != ELOOP && number != ENOTDIR)
+		return err_errno(e, number, "%s %s", doing, what);
+	(void)err_set(e, ERR_UNAVAILABLE, "folder_changed",
+		      "%s %s: somebody removed or replaced what lay in the functions folder meanwhile", doing, what);
+	return err_hint(e, "Try again: what belongs to functions-admin in it is made again by itself.");
+}
+
 /* A name in staging/ that nobody else has. */
 static void temporary_name(char out[TEMPORARY_SIZE], const char *what)
 {
@@ -279,7 +185,7 @@ static bool put_file(int staging, int at, const char *path, const void *data, si
 	temporary_name(temporary, "put");
 	fd = openat(staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
-		return err_errno(e, errno, "Writing %s", path);
+		return folder_failed(errno, "Writing", path, e);
 	ok = write_all(fd, data, len) && fsync(fd) == 0;
 	if (close(fd) != 0)
 		ok = false;
@@ -288,7 +194,7 @@ static bool put_file(int staging, int at, const char *path, const void *data, si
 		FA_CRASH_POINT("put.renamed");
 		return true;
 	}
-	(void)err_errno(e, errno, "Writing %s", path);
+	(void)folder_failed(errno, "Writing", path, e);
 	(void)unlinkat(staging, temporary, 0);
 	return false;
 }
@@ -312,6 +218,17 @@ bool folder_put_outside(const char *dir, const char *name, const void *data, siz
 		ok = err_errno(e, errno, "Writing %s/%s", dir, name);
 	(void)close(at);
 	return ok;
+}
+
+uint64_t folder_stamp(const struct folder *f, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(f->private, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+		return 0;
+	return ((uint64_t)st.st_ino << 32) ^
+	       ((uint64_t)st.st_ctim.tv_sec * 1000000000U + (uint64_t)st.st_ctim.tv_nsec) ^
+	       ((uint64_t)st.st_size << 48);
 }
 
 bool folder_has(const struct folder *f, const char *name)
@@ -399,7 +316,7 @@ char *folder_active_release(const struct folder *f, struct arena *a, const char 
 
 bool folder_has_release(const struct folder *f, const char *slug, const char *release)
 {
-	int dir = open_dir(f->releases, slug);
+	int dir = folder_dir_open(f->releases, slug);
 	struct stat st;
 	bool found;
 
@@ -432,10 +349,10 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 	(void)snprintf(target, sizeof target, "../" RELEASES "/%s/%s/source", slug, release);
 	(void)snprintf(path, sizeof path, "%s/source", slug);
 	if (symlinkat(target, f->staging, temporary) != 0)
-		return err_errno(e, errno, "Linking the source of %s", slug);
+		return folder_failed(errno, "Linking the source of", slug, e);
 	if (renameat(f->staging, temporary, f->root, path) == 0)
 		return true;
-	(void)err_errno(e, errno, "Linking the source of %s", slug);
+	(void)folder_failed(errno, "Linking the source of", slug, e);
 	(void)unlinkat(f->staging, temporary, 0);
 	return false;
 }
@@ -443,7 +360,7 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 /* Stubs that a killed import has left where old directories are kept; what holds anything else stays as it is. */
 static void sweep_adopted(const struct folder *f)
 {
-	int fd = open_dir(f->private, ADOPTED);
+	int fd = folder_dir_open(f->private, ADOPTED);
 	DIR *dir = entries_of(fd);
 	char path[NAME_MAX + sizeof "/deno.json"];
 	char text[STUB_MAX];
@@ -466,6 +383,12 @@ static void sweep_adopted(const struct folder *f)
 	(void)closedir(dir);
 }
 
+void folder_sweep(struct folder *f)
+{
+	sweep_staging(f);
+	sweep_adopted(f);
+}
+
 /* The whole stub under a temporary name in staging/. */
 static bool build_stub(struct folder *f, const char *directory, const char *slug, const char *release,
 		       const char *deno_json, struct err *e)
@@ -477,13 +400,13 @@ static bool build_stub(struct folder *f, const char *directory, const char *slug
 	(void)snprintf(index, sizeof index, STUB_HEAD STUB_IMPORT "%s" STUB_TAIL, slug, release);
 	(void)snprintf(target, sizeof target, "../" RELEASES "/%s/%s/source", slug, release);
 	if (mkdirat(f->staging, directory, f->mode) != 0)
-		return err_errno(e, errno, "Making the directory of %s", slug);
+		return folder_failed(errno, "Making the directory of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/deno.json", directory);
 	if (!put_file(f->staging, f->staging, path, deno_json, strlen(deno_json), f->mode & 0666, e))
 		return false;
 	(void)snprintf(path, sizeof path, "%s/source", directory);
 	if (symlinkat(target, f->staging, path) != 0)
-		return err_errno(e, errno, "Linking the source of %s", slug);
+		return folder_failed(errno, "Linking the source of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/index.ts", directory);
 	return put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, e);
 }
@@ -501,7 +424,7 @@ bool folder_check_adopt(const struct folder *f, const char *slug, struct err *e)
 bool folder_adopt(struct folder *f, const char *slug, const char *release, const char *deno_json, char **moved_to,
 		  struct arena *a, struct err *e)
 {
-	int adopted = make_dir(f->private, ADOPTED, 0700);
+	int adopted = folder_dir_make(f->private, ADOPTED, 0700);
 	char directory[TEMPORARY_SIZE];
 	bool ok = false;
 
@@ -549,14 +472,14 @@ static bool make_stub(struct folder *f, const char *slug, const char *index, str
 	temporary_name(directory, "stub");
 	(void)snprintf(file, sizeof file, "%s/index.ts", directory);
 	if (mkdirat(f->staging, directory, f->mode) != 0)
-		return err_errno(e, errno, "Making the directory of %s", slug);
+		return folder_failed(errno, "Making the directory of", slug, e);
 	if (put_file(f->staging, f->staging, file, index, strlen(index), f->mode & 0666, e) &&
 	    renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0) {
 		FA_CRASH_POINT("stub.made");
 		return true;
 	}
 	if (e->kind == ERR_NONE)
-		(void)err_errno(e, errno, "Making the directory of %s", slug);
+		(void)folder_failed(errno, "Making the directory of", slug, e);
 	(void)remove_tree(f->staging, directory);
 	return false;
 }
@@ -582,7 +505,7 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 
 static bool holds_only_index(const struct folder *f, const char *slug)
 {
-	int fd = open_dir(f->root, slug);
+	int fd = folder_dir_open(f->root, slug);
 	DIR *dir = entries_of(fd);
 	struct dirent *entry;
 	bool only = dir != NULL;
@@ -613,26 +536,26 @@ bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
 		(void)snprintf(path, sizeof path, "%s/%s", slug, others[i]);
 		if (unlinkat(f->root, path, 0) != 0 && errno != ENOENT)
-			return err_errno(e, errno, "Removing %s", path);
+			return folder_failed(errno, "Removing", path, e);
 		FA_CRASH_POINT("unlink.file_removed");
 	}
 	(void)snprintf(path, sizeof path, "%s/index.ts", slug);
 	if (!holds_only_index(f, slug))
 		return unlinkat(f->root, path, 0) == 0 || errno == ENOENT ? true
-									  : err_errno(e, errno, "Removing %s", path);
+									  : folder_failed(errno, "Removing", path, e);
 	temporary_name(moved, "gone");
 	if (renameat2(f->root, slug, f->staging, moved, RENAME_NOREPLACE) != 0)
-		return err_errno(e, errno, "Removing the directory of %s", slug);
+		return folder_failed(errno, "Removing the directory of", slug, e);
 	FA_CRASH_POINT("unlink.moved");
 	(void)snprintf(path, sizeof path, "%s/index.ts", moved);
 	if (unlinkat(f->staging, path, 0) != 0 && errno != ENOENT)
-		return err_errno(e, errno, "Removing the directory of %s", slug);
+		return folder_failed(errno, "Removing the directory of", slug, e);
 	if (unlinkat(f->staging, moved, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return true;
 	/* Somebody put a file there in this moment. */
 	if (errno == ENOTEMPTY && renameat2(f->staging, moved, f->root, slug, RENAME_NOREPLACE) == 0)
 		return true;
-	return err_errno(e, errno, "Removing the directory of %s", slug);
+	return folder_failed(errno, "Removing the directory of", slug, e);
 }
 
 bool folder_sync(struct folder *f, struct err *e)
@@ -655,18 +578,18 @@ static bool remove_release(struct folder *f, int dir, const char *slug, const ch
 
 	temporary_name(moved, "gone");
 	if (renameat(dir, release, f->staging, moved) != 0)
-		return err_errno(e, errno, "Removing release %s of %s", release, slug);
+		return folder_failed(errno, "Removing a release of", slug, e);
 	FA_CRASH_POINT("remove.renamed");
-	return remove_tree(f->staging, moved) ? true : err_errno(e, errno, "Removing release %s of %s", release, slug);
+	return remove_tree(f->staging, moved) ? true : folder_failed(errno, "Removing a release of", slug, e);
 }
 
 bool folder_remove_release(struct folder *f, const char *slug, const char *release, struct err *e)
 {
-	int fd = open_dir(f->releases, slug);
+	int fd = folder_dir_open(f->releases, slug);
 	bool ok;
 
 	if (fd < 0)
-		return err_errno(e, errno, "Opening the releases of %s", slug);
+		return folder_failed(errno, "Opening the releases of", slug, e);
 	ok = remove_release(f, fd, slug, release, e);
 	(void)close(fd);
 	return ok;
@@ -674,16 +597,16 @@ bool folder_remove_release(struct folder *f, const char *slug, const char *relea
 
 bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e)
 {
-	int fd = open_dir(f->releases, slug);
+	int fd = folder_dir_open(f->releases, slug);
 	struct dirent *entry;
 	bool ok = true;
 	DIR *dir;
 
 	if (fd < 0)
-		return errno == ENOENT ? true : err_errno(e, errno, "Opening the releases of %s", slug);
+		return errno == ENOENT ? true : folder_failed(errno, "Opening the releases of", slug, e);
 	dir = fdopendir(fd);
 	if (dir == NULL) {
-		(void)err_errno(e, errno, "Reading the releases of %s", slug);
+		(void)folder_failed(errno, "Reading the releases of", slug, e);
 		(void)close(fd);
 		return false;
 	}
@@ -693,7 +616,7 @@ bool folder_remove_releases(struct folder *f, const char *slug, const char *cons
 	(void)closedir(dir);
 	if (ok && keep[0] == NULL && unlinkat(f->releases, slug, AT_REMOVEDIR) != 0 && errno != ENOENT &&
 	    errno != ENOTEMPTY)
-		return err_errno(e, errno, "Removing the releases of %s", slug);
+		return folder_failed(errno, "Removing the releases of", slug, e);
 	return ok;
 }
 
@@ -707,7 +630,7 @@ static int by_version_descending(const void *x, const void *y)
 
 const char **folder_releases(const struct folder *f, struct arena *a, const char *slug, size_t *count)
 {
-	int fd = open_dir(f->releases, slug);
+	int fd = folder_dir_open(f->releases, slug);
 	DIR *dir = entries_of(fd);
 	const char **names = NULL;
 	size_t capacity = 0;
@@ -822,15 +745,20 @@ char *folder_get(const struct folder *f, struct arena *a, const char *name, size
 bool staging_new(struct staging **out, struct folder *f, struct err *e)
 {
 	struct staging *s = calloc(1, sizeof *s);
+	unsigned renewals;
 
 	if (s == NULL)
 		return err_no_memory(e);
+	if (!folder_check(f, &renewals, e)) {
+		free(s);
+		return false;
+	}
 	s->folder = f;
 	s->file = -1;
 	temporary_name(s->name, "new");
-	s->dir = make_dir(f->staging, s->name, f->mode);
+	s->dir = folder_dir_make(f->staging, s->name, f->mode);
 	if (s->dir < 0) {
-		(void)err_errno(e, errno, "Writing to the functions folder %s", f->path);
+		(void)folder_failed(errno, "Writing to the functions folder", f->path, e);
 		free(s);
 		return false;
 	}
@@ -855,7 +783,7 @@ static bool make_parents(struct staging *s, const char *path, struct err *e)
 		}
 		free(d);
 		if (errno != EEXIST)
-			return err_errno(e, errno, "Making a directory for %s", path);
+			return folder_failed(errno, "Making a directory for", path, e);
 	}
 	return true;
 }
@@ -880,7 +808,7 @@ bool staging_begin(struct staging *s, const char *path, struct err *e)
 		if (errno == EEXIST || errno == ENOTDIR)
 			return err_set(e, ERR_INVALID, "invalid_path", "The file path \"%s\" %s", path,
 				       errno == EEXIST ? "stands twice in the upload" : "has a file as its directory");
-		return err_errno(e, errno, "Writing %s", path);
+		return folder_failed(errno, "Writing", path, e);
 	}
 	s->size = 0;
 	if (s->sum == NULL)
@@ -924,7 +852,7 @@ bool staging_put(struct staging *s, const char *path, const void *data, size_t l
 
 int staging_open_dir(struct staging *s, const char *path)
 {
-	return open_dir(s->dir, path);
+	return folder_dir_open(s->dir, path);
 }
 
 int staging_open(struct staging *s, const char *path, int flags)
@@ -944,7 +872,7 @@ bool staging_remove(struct staging *s, const char *path, struct err *e)
 		*link = gone->next;
 		free(gone);
 	}
-	return unlinkat(s->dir, path, 0) == 0 ? true : err_errno(e, errno, "Removing %s", path);
+	return unlinkat(s->dir, path, 0) == 0 ? true : folder_failed(errno, "Removing", path, e);
 }
 
 static bool sync_path(int at, const char *path, int flags)
@@ -961,10 +889,10 @@ static bool sync_all(struct staging *s, struct err *e)
 {
 	for (const struct staged_file *f = s->files; f != NULL; f = f->next)
 		if (!sync_path(s->dir, f->path, 0))
-			return err_errno(e, errno, "Syncing %s", f->path);
+			return folder_failed(errno, "Syncing", f->path, e);
 	for (const struct made_dir *d = s->dirs; d != NULL; d = d->next)
 		if (!sync_path(s->dir, d->path, O_DIRECTORY))
-			return err_errno(e, errno, "Syncing %s", d->path);
+			return folder_failed(errno, "Syncing", d->path, e);
 	return fsync(s->dir) == 0 ? true : err_errno(e, errno, "Syncing a release");
 }
 
@@ -976,9 +904,9 @@ bool staging_publish(struct staging *s, const char *slug, const char *release, s
 
 	if (!sync_all(s, e))
 		return false;
-	parent = make_dir(f->releases, slug, f->mode);
+	parent = folder_dir_make(f->releases, slug, f->mode);
 	if (parent < 0)
-		return err_errno(e, errno, "Making the directory for the releases of %s", slug);
+		return folder_failed(errno, "Making the directory for the releases of", slug, e);
 	FA_CRASH_POINT("publish.synced");
 	if (renameat2(f->staging, s->name, parent, release, RENAME_NOREPLACE) == 0) {
 		FA_CRASH_POINT("publish.renamed");
@@ -990,7 +918,7 @@ bool staging_publish(struct staging *s, const char *slug, const char *release, s
 		FA_CRASH_POINT("publish.exchanged");
 	}
 	if (!ok || fsync(parent) != 0 || fsync(f->releases) != 0)
-		ok = err_errno(e, errno, "Publishing release %s of %s", release, slug);
+		ok = folder_failed(errno, "Publishing a release of", slug, e);
 	(void)close(parent);
 	return ok;
 }

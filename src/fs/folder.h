@@ -25,9 +25,20 @@ struct folder;
 /*
  * Opens the directory, makes what is ours in it, takes the lock (ERR_CONFLICT, naming the other process, where it is
  * held), and removes what an earlier process left in staging/. Directories get `mode`, files `mode` without the x bits.
+ * project: for others who want the lock to read.
  */
-MUST_CHECK bool folder_open(struct folder **out, const char *path, mode_t mode, struct err *e);
+MUST_CHECK bool folder_open(struct folder **out, const char *path, const char *project, mode_t mode, struct err *e);
 void folder_close(struct folder *f);
+
+/*
+ * Are our directories and the lock still those that were opened? What somebody removed is made again, and locked;
+ * *renewals, set in any case, tells how often that was so: what lay in it is gone. ERR_UNAVAILABLE "folder_changed"
+ * where something else has taken its place, ERR_CONFLICT where another process has the lock meanwhile.
+ */
+MUST_CHECK bool folder_check(struct folder *f, unsigned *renewals, struct err *e);
+
+/* The error of a call on something of ours: "folder_changed" where it is not there. doing: "Writing", say. False. */
+bool folder_failed(int number, const char *doing, const char *what, struct err *e);
 
 const char *folder_path(const struct folder *f);
 
@@ -98,6 +109,9 @@ MUST_CHECK bool folder_put(struct folder *f, const char *name, const void *data,
 /* The same for a file in another directory, on any filesystem (a tmpfs). */
 MUST_CHECK bool folder_put_outside(const char *dir, const char *name, const void *data, size_t len, mode_t mode,
 				   struct err *e);
+
+/* A number that is another one once somebody has changed, replaced or removed .functions-admin/<name>. 0: no file. */
+uint64_t folder_stamp(const struct folder *f, const char *name);
 
 /* Is .functions-admin/<name> there, as a file? */
 bool folder_has(const struct folder *f, const char *name);

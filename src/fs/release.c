@@ -89,7 +89,7 @@ bool release_add_bundle(struct staging *s, const char *upload, const char *entry
 	in = staging_open(s, upload, O_RDONLY);
 	out = staging_open(s, RELEASE_BUNDLE, O_RDWR);
 	if (in < 0 || out < 0)
-		(void)err_errno(e, errno, "Unpacking the bundle");
+		(void)folder_failed(errno, "Unpacking", "the bundle", e);
 	else
 		ok = eszip_unpack(in, out, max_bytes, &size, e) && eszip_has_module(out, entrypoint, e);
 	if (in >= 0)

@@ -333,6 +333,23 @@ bool apply_adopt(struct service *s, struct arena *a, const struct function *f, c
 	return ok;
 }
 
+bool apply_put_stub(struct service *s, struct arena *a, const struct function *f, struct err *e)
+{
+	char *release = folder_release_name(a, f->version.number, f->version.digest);
+	const struct applied_item *shown;
+	bool ok = true;
+
+	if (release == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_lock(&s->apply_lock);
+	/* Of what is shown: it may have been deleted since it was looked at. */
+	shown = find_item(s->applied, f->slug);
+	if (shown != NULL && text_eq(shown->release, release))
+		ok = switch_stub(s, a, f, release, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	return ok;
+}
+
 /* The releases of all versions that get calls. */
 static bool ensure_split(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
 			 const struct split *split, struct err *e)
@@ -459,10 +476,36 @@ static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, str
 		return false;
 	}
 	FA_CRASH_POINT("apply.after_manifest");
+	s->manifest_stamp = folder_stamp(s->folder, MANIFEST_FILE);
 	applied_free(s->applied);
 	s->applied = next;
 	atomic_store(&s->shown, next->generation);
 	return true;
+}
+
+static void forget_shown(struct service *s)
+{
+	applied_free(s->applied);
+	s->applied = NULL;
+	secret_file_free(s->secret_file);
+	s->secret_file = NULL;
+}
+
+/* What somebody took out of the folder is not shown any more, whatever we remember. */
+static bool look_at_folder(struct service *s, struct err *e)
+{
+	unsigned renewals;
+
+	if (!folder_check(s->folder, &renewals, e))
+		return false;
+	if (renewals != s->renewals || folder_stamp(s->folder, MANIFEST_FILE) != s->manifest_stamp) {
+		if (s->applied != NULL)
+			log_warn("functions folder: somebody changed what is ours in it; all of it is compared with "
+				 "the database");
+		forget_shown(s);
+	}
+	s->renewals = renewals;
+	return service_leave_files(s, e);
 }
 
 bool apply_generation(struct service *s, int64_t generation, struct err *e)
@@ -474,8 +517,8 @@ bool apply_generation(struct service *s, int64_t generation, struct err *e)
 	if (a == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_lock(&s->apply_lock);
-	ok = s->applied != NULL && s->applied->generation >= generation;
-	if (!ok)
+	ok = look_at_folder(s, e);
+	if (ok && (s->applied == NULL || s->applied->generation < generation))
 		ok = pg_acquire(s->pool, &c, e) && apply_now(s, c, a, e);
 	(void)pthread_mutex_unlock(&s->apply_lock);
 	pg_release(c);
@@ -626,10 +669,7 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 	    !fail_abandoned(s, c, a, e))
 		return false;
 	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
-	applied_free(s->applied);
-	s->applied = NULL;
-	secret_file_free(s->secret_file);
-	s->secret_file = NULL;
+	forget_shown(s);
 	if (!apply_now(s, c, a, e))
 		return false;
 	FA_CRASH_POINT("reconcile.applied");

@@ -54,6 +54,9 @@ MUST_CHECK bool apply_ensure_release(struct service *s, struct pg_conn *c, struc
 /* The release of f->version as the database has it, in the place of the one on disk. */
 MUST_CHECK bool apply_rebuild_release(struct service *s, struct arena *a, const struct function *f, struct err *e);
 
+/* The stub of f, where there is nothing in its place. */
+MUST_CHECK bool apply_put_stub(struct service *s, struct arena *a, const struct function *f, struct err *e);
+
 /* The version as manifest and boot request have it; strings in the arena. NULL when memory is out. */
 const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent,
 						      const char *project_settings);

@@ -298,6 +298,7 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 	char *stub = folder_active_release(s->folder, cmp->arena, f->slug);
 	char *top = arena_printf(cmp->arena, ".releases/%s/%s/" RELEASE_SOURCE, f->slug, release);
 	struct foreign_list disk = {0};
+	struct err ignored = ERR_INIT;
 	struct file_list deployed;
 	uint8_t signature[32];
 
@@ -310,6 +311,7 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 		return true;
 	}
 	out->stub = stub == NULL || !text_eq(stub, release);
+	out->no_stub = stub == NULL && folder_check_slug(s->folder, f->slug, &ignored);
 	if (f->version.kind == KIND_SOURCE && !foreign_list(s->folder, cmp->arena, top, false, &disk, e))
 		return false;
 	if (!sign(&disk, stub, signature))
@@ -361,17 +363,18 @@ bool drift_find(struct service *s, struct arena *a, const char *only, bool texts
 }
 
 /* What is not there at all was not edited: it is put back. */
-static bool rebuild_missing(struct service *s, struct arena *a, const struct drift_list *found, struct err *e)
+static bool put_back_missing(struct service *s, struct arena *a, const struct drift_list *found, struct err *e)
 {
 	for (size_t i = 0; i < found->count; i++) {
 		struct function f;
 
-		if (!found->items[i].missing)
+		if (!found->items[i].missing && !found->items[i].no_stub)
 			continue;
-		log_warn("%s: the release of version %d is missing on disk, and is built anew", found->items[i].slug,
-			 found->items[i].version);
+		log_warn("%s: the %s of version %d is missing on disk, and is put back", found->items[i].slug,
+			 found->items[i].missing ? "release" : "stub", found->items[i].version);
 		if (!function_get(s, a, s->cfg->project_ref, found->items[i].slug, &f, e) ||
-		    !apply_rebuild_release(s, a, &f, e))
+		    (found->items[i].missing && !apply_rebuild_release(s, a, &f, e)) ||
+		    (found->items[i].no_stub && !apply_put_stub(s, a, &f, e)))
 			return false;
 	}
 	return true;
@@ -381,7 +384,7 @@ bool drift_sweep(struct service *s, struct err *e)
 {
 	struct arena *a = arena_new(0);
 	struct drift_list found;
-	bool ok = a != NULL ? drift_find(s, a, NULL, false, &found, e) && rebuild_missing(s, a, &found, e)
+	bool ok = a != NULL ? drift_find(s, a, NULL, false, &found, e) && put_back_missing(s, a, &found, e)
 			    : err_no_memory(e);
 
 	if (ok)

@@ -20,6 +20,7 @@ struct drift_item {
 	const char *slug;
 	int version;
 	bool missing;                 /* the release is not there at all: no edit, and built anew by the next sweep */
+	bool no_stub;                 /* the same of the stub; `stub` is set as well */
 	bool stub;                    /* the stub is not as it was written; files may be as deployed */
 	struct difference_list files; /* from the version to what lies on disk */
 };
@@ -43,7 +44,7 @@ MUST_CHECK bool drift_accept(struct service *s, struct arena *a, const struct ac
 MUST_CHECK bool drift_revert(struct service *s, struct arena *a, const struct actor *who, const char *slug,
 			     int *version, struct err *e);
 
-/* One look, for the sweep; missing releases are built anew. One thread at a time. */
+/* One look, for the sweep; missing releases and stubs are put back. One thread at a time. */
 MUST_CHECK bool drift_sweep(struct service *s, struct err *e);
 
 /* Did the last look find a change in this function? Then its releases must stay. */

@@ -124,16 +124,21 @@ bool service_open(struct service **out, const struct config *cfg, int connection
 	return true;
 }
 
+const char *service_instance(const struct service *s)
+{
+	const struct service *base = s->base != NULL ? s->base : s;
+
+	return base->heartbeat != NULL ? heartbeat_id(base->heartbeat) : NULL;
+}
+
 /* The token that we and the main service share: configured, or made once and left where only the runtime's user reads
  * it. */
-static bool open_probe(struct service *s, struct err *e)
+static bool choose_token(struct service *s, struct err *e)
 {
-	const struct config *cfg = s->cfg;
-	const char *token = cfg->runtime_token;
+	const char *token = s->cfg->runtime_token;
 	struct arena *a = arena_new(0);
 	char random[65];
 	size_t len;
-	bool ok = false;
 
 	if (a == NULL)
 		return err_no_memory(e);
@@ -148,14 +153,17 @@ static bool open_probe(struct service *s, struct err *e)
 		crypto_random_hex(random, 32);
 		token = random;
 	}
-	/* Written even where it is configured: the runtime then needs no configuration of its own. */
-	if (!folder_put(s->folder, TOKEN_FILE, token, strlen(token), 0600, e))
-		goto out;
-	ok = cfg->runtime_url == NULL || cfg->runtime_url[0] == '\0' || !cfg->boot_check ||
-	     probe_new(&s->probe, cfg->runtime_url, token, cfg->boot_timeout, cfg->request_timeout, e);
-out:
+	s->runtime_token = strdup(token);
 	arena_free(a);
-	return ok;
+	return s->runtime_token != NULL || err_no_memory(e);
+}
+
+static bool open_probe(struct service *s, struct err *e)
+{
+	const struct config *cfg = s->cfg;
+
+	return cfg->runtime_url == NULL || cfg->runtime_url[0] == '\0' || !cfg->boot_check ||
+	       probe_new(&s->probe, cfg->runtime_url, s->runtime_token, cfg->boot_timeout, cfg->request_timeout, e);
 }
 
 /* For the event service, beside the token above: where there are no keys, as in some commands, none is needed. */
@@ -173,21 +181,30 @@ static bool leave_events_token(struct service *s, struct err *e)
 	return folder_put(s->folder, EVENTS_TOKEN_FILE, token, strlen(token), 0600, e);
 }
 
-const char *service_instance(const struct service *s)
+/* The runtime's token is written even where it is configured: the runtime then needs no configuration of its own. */
+static bool leave_files(struct service *s, struct err *e)
 {
-	const struct service *base = s->base != NULL ? s->base : s;
+	const char *id = service_instance(s);
 
-	return base->heartbeat != NULL ? heartbeat_id(base->heartbeat) : NULL;
+	return folder_put(s->folder, INSTANCE_FILE, id, strlen(id), 0600, e) &&
+	       folder_put(s->folder, TOKEN_FILE, s->runtime_token, strlen(s->runtime_token), 0600, e) &&
+	       leave_events_token(s, e);
+}
+
+bool service_leave_files(struct service *s, struct err *e)
+{
+	return (folder_has(s->folder, INSTANCE_FILE) && folder_has(s->folder, TOKEN_FILE) &&
+		(folder_has(s->folder, EVENTS_TOKEN_FILE) || s->cfg->master_key == NULL)) ||
+	       leave_files(s, e);
 }
 
 /*
- * Leaves this process's id in the folder, and keeps the id that lay there: the folder's lock is ours, so that process
- * is gone, and what it left unfinished need not wait until its last heartbeat runs out.
+ * Keeps the id that lies in the folder: the folder's lock is ours, so that process is gone, and what it left unfinished
+ * need not wait until its last heartbeat runs out.
  */
 static bool take_over(struct service *s, struct err *e)
 {
 	struct arena *a = arena_new(0);
-	const char *id = service_instance(s);
 	const char *found;
 	size_t len;
 
@@ -196,7 +213,7 @@ static bool take_over(struct service *s, struct err *e)
 	found = folder_get(s->folder, a, INSTANCE_FILE, sizeof s->predecessor - 1, &len);
 	(void)snprintf(s->predecessor, sizeof s->predecessor, "%s", found != NULL ? found : "");
 	arena_free(a);
-	return folder_put(s->folder, INSTANCE_FILE, id, strlen(id), 0600, e);
+	return true;
 }
 
 bool service_open_folder(struct service *s, struct err *e)
@@ -206,8 +223,8 @@ bool service_open_folder(struct service *s, struct err *e)
 		return err_no_memory(e);
 	if (s->base == NULL && !heartbeat_start(&s->heartbeat, s->pool, e))
 		return false;
-	return folder_open(&s->folder, s->cfg->functions_dir, (mode_t)s->cfg->functions_mode, e) && take_over(s, e) &&
-	       open_probe(s, e) && leave_events_token(s, e);
+	return folder_open(&s->folder, s->cfg->functions_dir, s->cfg->project_ref, (mode_t)s->cfg->functions_mode, e) &&
+	       take_over(s, e) && choose_token(s, e) && leave_files(s, e) && open_probe(s, e);
 }
 
 const struct keyring *service_keyring(struct service *s, struct err *e)
@@ -297,6 +314,7 @@ void service_close(struct service *s)
 	secret_file_free(s->secret_file);
 	keyring_free(s->keyring);
 	probe_free(s->probe);
+	free(s->runtime_token);
 	folder_close(s->folder);
 	if (s->base == NULL) {
 		heartbeat_stop(s->heartbeat);

@@ -39,6 +39,9 @@ struct service {
 	pthread_mutex_t apply_lock;
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
+	uint64_t manifest_stamp;         /* of the manifest as it was written; guarded by apply_lock */
+	unsigned renewals;               /* of the folder, when it was last filled (folder_check()); as above */
+	char *runtime_token;             /* NULL: no folder is open */
 	_Atomic int64_t shown;           /* the generation of `applied`, for who only wants to know */
 	pthread_mutex_t keyring_lock;
 	struct watch *watch;  /* how new versions do; the sweep's own */
@@ -70,6 +73,9 @@ MUST_CHECK bool service_refresh(struct service *s, struct err *e);
 
 /* ERR_CONFLICT: this process does not deploy to that project. Returns false. */
 bool service_not_here(const struct service *s, const char *project_ref, struct err *e);
+
+/* The files by which runtime and event service know us, where one of them is missing in the folder. */
+MUST_CHECK bool service_leave_files(struct service *s, struct err *e);
 
 /* The id by which the process owns its deployments (service/heartbeat.h). NULL: it has opened no folder. */
 const char *service_instance(const struct service *s);

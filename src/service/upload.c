@@ -183,7 +183,7 @@ bool upload_read(void *ctx, size_t index, int64_t offset, void *out, size_t len,
 			(void)close(u->open_fd);
 		u->open_fd = staging_open(u->staging, path, O_RDONLY);
 		if (u->open_fd < 0)
-			return err_errno(e, errno, "Reading %s", u->files[index].path);
+			return folder_failed(errno, "Reading", u->files[index].path, e);
 		u->open_index = index;
 	}
 	while (len > 0) {

@@ -200,7 +200,7 @@ describe('the process', () => {
       await service.start();
       const second = service.run('serve', ['--listen', `unix:${service.socket}.2`]);
       assert.equal(second.status, 1);
-      assert.match(second.stderr, new RegExp(`in use by another functions-admin \\(pid ${service.pid}\\)`));
+      assert.match(second.stderr, new RegExp(`in use by another functions-admin \\(pid ${service.pid} on `));
       assert.match(second.stderr, /HINT: /);
       const socket = makeService(postgres, { options: { listen: `unix:${service.socket}` } });
       const third = socket.run('serve');
