@@ -72,6 +72,58 @@ json_t *mcp_get(struct mcp *m, const char *ref, const char *path, struct err *e)
 	return mcp_send(m, "GET", ref, path, NULL, e);
 }
 
+/* ---- Pages ---- */
+
+static bool bad_cursor(struct err *e)
+{
+	(void)err_set(e, ERR_INVALID, "invalid_cursor", "The cursor is none that this service gave out");
+	return err_hint(e, "Take the one of the page before, for the same list.");
+}
+
+json_t *mcp_functions(struct mcp *m, const char *ref, const char *cursor, int64_t limit, const char **next,
+		      struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	json_t *page = json_array();
+	const json_t *each;
+	const char *last = NULL;
+	json_t *all;
+	size_t i;
+
+	*next = NULL;
+	if (cursor != NULL && !names_check_slug(cursor, &ignored)) {
+		(void)bad_cursor(e);
+		json_decref(page);
+		return NULL;
+	}
+	all = mcp_get(m, ref, "/functions", e);
+	/* They come in the order of their slugs' bytes (store/function.c). */
+	json_array_foreach (all, i, each) {
+		const char *slug = json_string_value(json_object_get(each, "slug"));
+
+		if (cursor != NULL && strcmp(slug, cursor) <= 0)
+			continue;
+		if (json_array_size(page) == (size_t)limit) {
+			*next = arena_strdup(m->call->arena, last);
+			break;
+		}
+		(void)json_array_append(page, json_array_get(all, i));
+		last = slug;
+	}
+	if (all == NULL) {
+		json_decref(page);
+		page = NULL;
+	}
+	json_decref(all);
+	return page;
+}
+
+bool mcp_no_cursor(const json_t *params, enum rpc_code *code, struct err *e)
+{
+	*code = RPC_INVALID_PARAMS;
+	return json_object_get(params, "cursor") == NULL || bad_cursor(e);
+}
+
 /* ---- Sessions: the client's name, for the audit log ---- */
 
 /* "0123…ef-436c61756465": random, then the name in hexadecimal. */

@@ -6,7 +6,8 @@
  * (api_ask()), so scopes, bounds, limits and audit log are those of every other caller. A session id is given at
  * initialize; it holds the client's name, which the audit log then shows, and nothing else.
  *
- * Limits: max_json_bytes a message; MCP_MAX_BATCH messages in a batch (2025-03-26 only); MCP_MAX_TEXT of an answer.
+ * Limits: max_json_bytes a message; MCP_MAX_BATCH messages in a batch (2025-03-26 only); MCP_MAX_TEXT of an answer;
+ * MCP_PAGE functions in a list, unless a tool is asked for another number, MCP_MAX_PAGE at most.
  */
 #ifndef FA_API_MCP_H
 #define FA_API_MCP_H
@@ -18,6 +19,8 @@
 
 #define MCP_MAX_BATCH ((size_t)50)
 #define MCP_MAX_TEXT ((size_t)1024 * 1024)
+#define MCP_PAGE 100
+#define MCP_MAX_PAGE 500
 
 /* One message on its way through. */
 struct mcp {
@@ -46,5 +49,15 @@ json_t *mcp_get(struct mcp *m, const char *ref, const char *path, struct err *e)
 json_t *mcp_send(struct mcp *m, const char *method, const char *ref, const char *path, json_t *body, struct err *e);
 /* With any body. */
 json_t *mcp_ask(struct mcp *m, const struct api_question *q, struct err *e);
+
+/*
+ * The functions after `cursor`, the slug of the last one that was seen (NULL: from the first on), `limit` at most.
+ * *next is the cursor of the page after, NULL where there is none; it lives in the arena.
+ */
+json_t *mcp_functions(struct mcp *m, const char *ref, const char *cursor, int64_t limit, const char **next,
+		      struct err *e);
+
+/* For lists of one page: false for any cursor, since none was given out. */
+MUST_CHECK bool mcp_no_cursor(const json_t *params, enum rpc_code *code, struct err *e);
 
 #endif

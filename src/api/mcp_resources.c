@@ -22,17 +22,22 @@ static json_t *resource(const json_t *f)
 
 bool mcp_resources_list(struct mcp *m, const json_t *params, json_t **result, enum rpc_code *code, struct err *e)
 {
-	json_t *list = mcp_get(m, m->ref, "/functions", e);
 	json_t *array = json_array();
+	const char *cursor = NULL;
+	const char *next = NULL;
 	const json_t *each;
+	json_t *list = NULL;
 	size_t i;
 
-	(void)params;
-	*code = RPC_INTERNAL_ERROR;
+	*code = RPC_INVALID_PARAMS;
+	if (json_get_string(params, "cursor", JSON_OPTIONAL, &cursor, e))
+		list = mcp_functions(m, m->ref, cursor, MCP_PAGE, &next, e);
+	if (list == NULL && e->kind != ERR_INVALID)
+		*code = RPC_INTERNAL_ERROR;
 	json_array_foreach (list, i, each)
 		(void)json_array_append_new(array, resource(each));
 	if (list != NULL)
-		*result = json_pack("{s:o}", "resources", array);
+		*result = json_pack("{s:o, s:s*}", "resources", array, "nextCursor", next);
 	else
 		json_decref(array);
 	json_decref(list);
@@ -43,8 +48,8 @@ bool mcp_resource_templates_list(struct mcp *m, const json_t *params, json_t **r
 				 struct err *e)
 {
 	(void)m;
-	(void)params;
-	(void)code;
+	if (!mcp_no_cursor(params, code, e))
+		return false;
 	*result = json_pack("{s:[{s:s, s:s, s:s, s:s}, {s:s, s:s, s:s, s:s}, {s:s, s:s, s:s}]}", "resourceTemplates",
 			    "uriTemplate", SCHEME "{slug}", "name", "function", "description",
 			    "One function: its settings and all files", "mimeType", "application/json", "uriTemplate",
@@ -191,12 +196,13 @@ static const json_t *find_prompt(const struct mcp *m, const char *name)
 
 bool mcp_prompts_list(struct mcp *m, const json_t *params, json_t **result, enum rpc_code *code, struct err *e)
 {
-	json_t *array = json_deep_copy(json_object_get(m->definitions, "prompts"));
+	json_t *array;
 	json_t *each;
 	size_t i;
 
-	(void)params;
-	(void)code;
+	if (!mcp_no_cursor(params, code, e))
+		return false;
+	array = json_deep_copy(json_object_get(m->definitions, "prompts"));
 	/* The text is what prompts/get makes of it. */
 	json_array_foreach (array, i, each)
 		(void)json_object_del(each, "text");

@@ -40,6 +40,26 @@ static const char *path_of(struct mcp *m, const json_t *args, const char *rest, 
 	return path;
 }
 
+/* The same of a list that the API gives in pages: "…/versions?limit=20&cursor=7". */
+static const char *page_of(struct mcp *m, const json_t *args, const char *rest, int64_t limit, struct err *e)
+{
+	const char *path = path_of(m, args, rest, e);
+	struct arena *a = m->call->arena;
+	const char *cursor = NULL;
+
+	if (path == NULL || !json_get_int(args, "limit", JSON_OPTIONAL, 1, 100, &limit, e) ||
+	    !json_get_string(args, "cursor", JSON_OPTIONAL, &cursor, e))
+		return NULL;
+	path = arena_printf(a, "%s?limit=%lld", path, (long long)limit);
+	if (path != NULL && cursor != NULL) {
+		cursor = text_url_encode_path(a, cursor);
+		path = cursor != NULL ? arena_printf(a, "%s&cursor=%s", path, cursor) : NULL;
+	}
+	if (path == NULL)
+		(void)err_no_memory(e);
+	return path;
+}
+
 static bool version_of(const json_t *args, const char *name, enum json_presence presence, int64_t *out, struct err *e)
 {
 	return json_get_int(args, name, presence, 1, INT32_MAX, out, e);
@@ -49,10 +69,16 @@ static bool version_of(const json_t *args, const char *name, enum json_presence 
 
 static json_t *list_functions(struct mcp *m, const char *ref, const json_t *args, struct err *e)
 {
-	json_t *list = mcp_get(m, ref, "/functions", e);
+	const char *cursor = NULL;
+	const char *next = NULL;
+	int64_t limit = MCP_PAGE;
+	json_t *list;
 
-	(void)args;
-	return list != NULL ? json_pack("{s:o}", "functions", list) : NULL;
+	if (!json_get_int(args, "limit", JSON_OPTIONAL, 1, MCP_MAX_PAGE, &limit, e) ||
+	    !json_get_string(args, "cursor", JSON_OPTIONAL, &cursor, e))
+		return NULL;
+	list = mcp_functions(m, ref, cursor, limit, &next, e);
+	return list != NULL ? json_pack("{s:o, s:s*}", "functions", list, "next_cursor", next) : NULL;
 }
 
 static json_t *get_function(struct mcp *m, const char *ref, const json_t *args, struct err *e)
@@ -83,12 +109,9 @@ static json_t *get_function(struct mcp *m, const char *ref, const json_t *args, 
 
 static json_t *list_versions(struct mcp *m, const char *ref, const json_t *args, struct err *e)
 {
-	const char *path = path_of(m, args, "/versions", e);
-	int64_t limit = 20;
+	const char *path = page_of(m, args, "/versions", 20, e);
 
-	if (path == NULL || !json_get_int(args, "limit", JSON_OPTIONAL, 1, 100, &limit, e))
-		return NULL;
-	return mcp_get(m, ref, arena_printf(m->call->arena, "%s?limit=%lld", path, (long long)limit), e);
+	return path != NULL ? mcp_get(m, ref, path, e) : NULL;
 }
 
 static json_t *diff_versions(struct mcp *m, const char *ref, const json_t *args, struct err *e)
@@ -106,20 +129,17 @@ static json_t *diff_versions(struct mcp *m, const char *ref, const json_t *args,
 
 static json_t *get_logs(struct mcp *m, const char *ref, const json_t *args, struct err *e)
 {
-	const char *path = path_of(m, args, "/logs", e);
+	const char *path = page_of(m, args, "/logs", 50, e);
 	struct arena *a = m->call->arena;
 	const char *level = NULL;
 	const char *text = NULL;
 	int64_t version = 0;
-	int64_t limit = 50;
 
-	if (path == NULL || !json_get_int(args, "limit", JSON_OPTIONAL, 1, 100, &limit, e) ||
-	    !version_of(args, "version", JSON_OPTIONAL, &version, e) ||
+	if (path == NULL || !version_of(args, "version", JSON_OPTIONAL, &version, e) ||
 	    !json_get_string(args, "level", JSON_OPTIONAL, &level, e) ||
 	    !json_get_string(args, "text", JSON_OPTIONAL, &text, e))
 		return NULL;
-	path = arena_printf(a, "%s?limit=%lld", path, (long long)limit);
-	if (path != NULL && level != NULL && (level = text_url_encode_path(a, level)) != NULL)
+	if (level != NULL && (level = text_url_encode_path(a, level)) != NULL)
 		path = arena_printf(a, "%s&level=%s", path, level);
 	if (path != NULL && text != NULL && (text = text_url_encode_path(a, text)) != NULL)
 		path = arena_printf(a, "%s&text=%s", path, text);
@@ -469,8 +489,8 @@ static const struct {
 
 bool mcp_tools_list(struct mcp *m, const json_t *params, json_t **result, enum rpc_code *code, struct err *e)
 {
-	(void)params;
-	(void)code;
+	if (!mcp_no_cursor(params, code, e))
+		return false;
 	*result = json_pack("{s:O}", "tools", json_object_get(m->definitions, "tools"));
 	return *result != NULL ? true : err_no_memory(e);
 }
