@@ -96,8 +96,8 @@ static void check_role(struct doctor *d)
 	else if (role == NULL || role[0] == '\0')
 		say(d, "db_role", GOOD,
 		    arena_printf(d->arena,
-				 "not set: serve has all rights of %s; with db_role = functions_admin_service it gives "
-				 "up what it does not need",
+				 "it is empty: serve has all rights of %s; without this option it gives up what it does "
+				 "not need",
 				 status.user),
 		    NULL);
 	else if (!status.usable)

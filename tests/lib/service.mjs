@@ -159,7 +159,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
   const socket = path.join(folder, 'fa.sock');
   fs.mkdirSync(functionsDir);
   const all = {
-    listen: `unix:${socket}`, listen_mode: '0666', database_url: postgres.url(database), db_role: 'functions_admin_service', project_ref: REF, functions_dir: functionsDir,
+    listen: `unix:${socket}`, listen_mode: '0666', database_url: postgres.url(database), project_ref: REF, functions_dir: functionsDir,
     spool_dir: folder, workers: '8', rate_limit: 'dry', allow_root: 'on', anon_key: ANON, service_role_key: SERVICE_ROLE, public_url: 'https://supabase.example', ...SECRETS, ...options,
   };
   const config = path.join(folder, 'fa.conf');

@@ -1,6 +1,5 @@
 // The database role that `serve` works under: it may do what the service needs, and nothing that would undo the audit log or
-// change the schema. That it is enough is what the other tests show that start the program with
-// tests/lib/service.mjs, which sets db_role.
+// change the schema. That it is enough is what all other tests show: it is the default.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { makeService, startPostgres } from '../lib/service.mjs';
@@ -85,7 +84,11 @@ test('doctor tells the role, and what it may that it should not; migrate sets th
   assert.equal(service.run('migrate').status, 0);
   assert.equal(finding().verdict, 'ok');
   assert.throws(() => as('DELETE FROM functions_admin.audit_log'), /permission denied/);
-  assert.match(finding(service, ['--db-role', '']).message, /^not set: serve has all rights of postgres/);
+  assert.match(finding(service, ['--db-role', '']).message, /^it is empty: serve has all rights of postgres/);
+  service.writeConfig({ db_role: '' });
+  assert.match(finding().message, /^it is empty: serve has all rights of postgres/);
+  service.writeConfig({ db_role: null });
+  assert.equal(finding().verdict, 'ok');
 });
 
 test('a login of its own with that role alone serves, and finds nothing to migrate', async () => {
