@@ -17,7 +17,7 @@ if (built.status !== 0) process.exit(1);
 fs.writeFileSync(`${dir}/answer`, '{"status":"ok"}');
 const floor = start(`${dir}/floor`, [`${dir}/floor.sock`, String(WORKERS), `/=application/json=${dir}/answer`]);
 await until('the floor listens', () => fs.existsSync(`${dir}/floor.sock`));
-const stack = await startStack({ options: { boot_check: 'off', log_level: 'warn', rate_limit: 'off', workers: WORKERS } });
+const stack = await startStack({ options: { sandbox: 'auto', boot_check: 'off', log_level: 'warn', rate_limit: 'off', workers: WORKERS } });
 const sockets = fs.readFileSync(path.join(stack.home, 'run/sockets'), 'utf8').trim();
 
 const keeping = (n) => (name, text) => {

@@ -255,6 +255,7 @@ describe("projects", () => {
   test("promotion: the same bytes and digest, a new version there, secrets not copied; keys open their own project only", async () => {
     const folder = stack.folder("production");
     fs.chmodSync(folder, 0o777);
+    await stack.restartProgram({ options: { sandbox_paths: folder } });
     const created = program("project", "create", "--name", "Production", "--functions-dir", folder, "--json");
     assert.equal(created.status, 0, created.stderr);
     const { ref, keys } = JSON.parse(created.stdout);

@@ -58,7 +58,7 @@ before(async () => {
   production = JSON.parse(created.stdout).ref;
   const settings = await stack.api("PATCH", "settings", { token: stack.env.SERVICE_ROLE_KEY, body: { retention: { versions: KEEP, days: 0 } } });
   assert.equal(settings.status, 200, settings.text);
-  await stack.restartProgram();
+  await stack.restartProgram({ options: { sandbox_paths: productionFolder } });
 });
 after(() => stack?.stop());
 

@@ -89,7 +89,7 @@ describe('configuration', () => {
         service.writeConfig({ ...good, ...change });
         const wrong = service.run('serve');
         assert.equal(wrong.status, 2, `${JSON.stringify(change)}: ${wrong.stderr}`);
-        assert.match(wrong.stderr, new RegExp(`^functions-admin: .*\\b${name}\\b`), JSON.stringify(change));
+        assert.match(wrong.stderr, new RegExp(`^functions-admin: .*\\b${name}\\b`, 'm'), JSON.stringify(change));
         assert.match(wrong.stderr, /\nHINT: .+\n$/, JSON.stringify(change));
         for (const secret of [...Object.values(SECRETS), 'short-secret']) assert.ok(!wrong.stderr.includes(secret));
       }

@@ -11,7 +11,8 @@ before(async () => { postgres = await startPostgres(); });
 after(() => postgres?.remove());
 
 async function withCommand(script, fn, options = {}) {
-  const service = makeService(postgres, { options });
+  // The strict sandbox starts no programs.
+  const service = makeService(postgres, { options: { sandbox: 'auto', ...options } });
   const command = path.join(service.folder, 'preflight');
   if (script !== null) fs.writeFileSync(command, script, { mode: 0o755 });
   service.writeConfig({ preflight_command: command });

@@ -228,11 +228,11 @@ test("rotate-key: another key seals everything while the service runs; the earli
   const after = await ids();
   assert.equal(after.length, 1);
   assert.notEqual(after[0], before[0]);
-  // A command gives the key: the client of a key management service.
+  // A command gives the key: the client of a key management service. The strict sandbox starts none.
   const key = path.join(stack.folder(), "key");
   fs.writeFileSync(key, `${second}\n`, { mode: 0o644 });
   fs.chmodSync(path.dirname(key), 0o755);
-  await stack.restartProgram({ options: { secrets_key: "", secrets_key_command: `cat ${key}`, secrets_previous_keys: first } });
+  await stack.restartProgram({ options: { sandbox: "auto", secrets_key: "", secrets_key_command: `cat ${key}`, secrets_previous_keys: first } });
   const rotated = await command(["rotate-key", "--json"]);
   assert.ok(JSON.parse(rotated.stdout).resealed > 0, rotated.stderr);
   await stack.restartProgram({ options: { secrets_previous_keys: "" } });

@@ -150,7 +150,8 @@ export const NOBODY_ELSE = root ? { uid: NOBODY, gid: NOBODY } : {};
 
 /**
  * A folder with its own database, functions folder, configuration file and key values; nothing runs yet.
- * `options` are options of the program; null takes one away.
+ * `options` are options of the program; null takes one away. The strict sandbox is on: what works here works in it, and a test
+ * that switches it off says why.
  */
 export function makeService(postgres, { options = {}, migrate = true, wrapper = [] } = {}) {
   const folder = temporaryFolder('fa-svc-');
@@ -160,7 +161,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
   fs.mkdirSync(functionsDir);
   const all = {
     listen: `unix:${socket}`, listen_mode: '0666', database_url: postgres.url(database), project_ref: REF, functions_dir: functionsDir,
-    spool_dir: folder, workers: '8', rate_limit: 'dry', allow_root: 'on', anon_key: ANON, service_role_key: SERVICE_ROLE, public_url: 'https://supabase.example', ...SECRETS, ...options,
+    spool_dir: folder, workers: '8', rate_limit: 'dry', allow_root: 'on', sandbox: 'on', anon_key: ANON, service_role_key: SERVICE_ROLE, public_url: 'https://supabase.example', ...SECRETS, ...options,
   };
   const config = path.join(folder, 'fa.conf');
   let child, log = '', ended;

@@ -125,7 +125,8 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]
 
 /**
  * Starts a stack. `options` are lines of functions-admin's configuration ({ max_files: 10 }), `binary` another functions-admin
- * than the one that quickstart builds, `sample` whether quickstart's sample function is deployed.
+ * than the one that quickstart builds, `sample` whether quickstart's sample function is deployed. The program is in its strict
+ * sandbox; a test that switches it off says why.
  */
 export async function startStack({ policy = "per_worker", options = {}, binary = process.env.FA_BINARY, sample = false } = {}) {
   // The real edge runtime gives its functions a /tmp of their own and would not see a folder below ours.
@@ -139,6 +140,7 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
     ...inherited, FA_HOME: place, FA_PORT: String(port), FA_POLICY: policy, FA_OPTIONS: optionsFile,
     ...(binary ? { FA_BINARY: binary } : {}), ...(sample ? {} : { FA_SAMPLE: "no" }),
   });
+  options = { sandbox: "on", ...options };
   const writeOptions = () => fs.writeFileSync(optionsFile, Object.entries(options).map(([name, value]) => `${name} = ${value}\n`).join(""), { mode: 0o600 });
   const quickstart = async (...args) => {
     const done = await run("bash", [QUICKSTART, ...args], { cwd: ROOT, env: quickstartEnv(), timeoutMs: 180_000 });
@@ -296,6 +298,5 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
       destroy();
     },
   };
-  options = { ...options };
   return stack;
 }
