@@ -1,5 +1,6 @@
 #include "api/once.h"
 
+#include "auth/scope.h"
 #include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
@@ -161,6 +162,7 @@ static void keep(struct call *c, struct repeat *repeat, struct fingerprint *f)
 bool once_handle(struct call *c, const struct route *r, struct err *e)
 {
 	const char *key = request_header(c->req, "Idempotency-Key");
+	const char *caller;
 	struct fingerprint f;
 	struct repeat *repeat;
 	uint8_t request[32];
@@ -168,8 +170,10 @@ bool once_handle(struct call *c, const struct route *r, struct err *e)
 
 	if (key == NULL || !text_eq(r->method, "POST") || r->flags & ROUTE_PUBLIC)
 		return r->handler(c, e);
-	if (!start_fingerprint(c, &f, e) ||
-	    !repeat_begin(&repeat, c->service, c->arena, c->who.id[0] != '\0' ? c->who.id : c->who.name, key, e))
+	caller = principal_identity(&c->who, c->arena);
+	if (caller == NULL)
+		return err_no_memory(e);
+	if (!start_fingerprint(c, &f, e) || !repeat_begin(&repeat, c->service, c->arena, caller, key, e))
 		return false;
 	if (repeat_is_known(repeat)) {
 		ok = finish_fingerprint(c, &f, request, e) && give_again(c, repeat, request, e);

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/names.h"
+#include "core/net.h"
 #include "core/text.h"
 #include "service/audit.h"
 #include "service/function.h"
@@ -260,7 +261,8 @@ static bool check_keys(struct call *c, const char *apikey, bool users, struct er
 
 	if (auth_check(c->api->auth, c->arena, authorization, apikey, c->req->address, users, &c->who, e))
 		return true;
-	if (e->kind != ERR_UNAUTHORIZED)
+	/* One token is looked up once, however many projects there are. */
+	if (e->kind != ERR_UNAUTHORIZED || auth_is_token(authorization, apikey))
 		return false;
 	for (struct door *d = atomic_load(&c->api->doors); d != NULL; d = atomic_load(&d->next)) {
 		if (!auth_check(d->auth, c->arena, authorization, apikey, c->req->address, users, &c->who, &refused)) {
@@ -349,21 +351,20 @@ static bool take_turn(struct call *c, const struct route *r, struct err *e)
 {
 	bool reads = text_eq(r->method, "GET");
 	enum limit_class class = reads ? LIMIT_READ : LIMIT_WRITE;
-	const char *caller = c->who.id[0] != '\0' ? c->who.id : c->who.name;
+	const char *caller = principal_identity(&c->who, c->arena);
 	const char *what = reads ? "reading requests" : "changing requests";
 	int64_t now = metrics_now_us();
+	char from[NET_SUBSCRIBER_SIZE];
 	struct limit_state l;
 
 	if (c->api->limits == NULL)
 		return true;
-	ratelimit_take(c->api->limits, class, c->req->address, now, &l);
-	if (!obey(c, &l, what, e))
-		return false;
-	/* Each project has a service_role of its own. */
-	if (c->who.id[0] == '\0' && c->who.project != NULL)
-		caller = arena_printf(c->arena, "%s %s", c->who.project, caller);
 	if (caller == NULL)
 		return err_no_memory(e);
+	net_subscriber(c->req->address, from);
+	ratelimit_take(c->api->limits, class, from, now, &l);
+	if (!obey(c, &l, what, e))
+		return false;
 	ratelimit_take(c->api->limits, class, caller, now, &l);
 	if (l.limit > 0)
 		limit_headers(c, &l);
@@ -400,6 +401,7 @@ static bool check_credential(struct call *c, const struct route *r, struct err *
 	const char *apikey = request_header(c->req, "apikey");
 	struct ratelimit *limits = c->api->limits;
 	int64_t now = metrics_now_us();
+	char from[NET_SUBSCRIBER_SIZE];
 	const char *credential;
 	struct limit_state l;
 	bool ok;
@@ -407,8 +409,9 @@ static bool check_credential(struct call *c, const struct route *r, struct err *
 	if (apikey == NULL || apikey[0] == '\0')
 		apikey = request_query(c->req, "apikey");
 	credential = authorization != NULL && authorization[0] != '\0' ? authorization : apikey;
+	net_subscriber(c->req->address, from);
 	if (limits != NULL) {
-		ratelimit_may_try(limits, c->req->address, credential, now, &l);
+		ratelimit_may_try(limits, from, credential, now, &l);
 		if (!obey(c, &l, "bad credentials", e)) {
 			response_header(c->resp, "X-Accel-Limit-Rate", SLOW_ANSWER);
 			return false;
@@ -420,7 +423,7 @@ static bool check_credential(struct call *c, const struct route *r, struct err *
 	if (limits != NULL && ok)
 		ratelimit_good(limits, credential, now);
 	else if (limits != NULL && e->kind == ERR_UNAUTHORIZED)
-		ratelimit_bad(limits, c->req->address, now);
+		ratelimit_bad(limits, from, now);
 	return ok;
 }
 

@@ -199,6 +199,13 @@ static const char *bearer(const char *authorization)
 	return authorization + 7 + strspn(authorization + 7, " ");
 }
 
+bool auth_is_token(const char *authorization, const char *apikey)
+{
+	const char *credential = authorization != NULL && authorization[0] != '\0' ? bearer(authorization) : apikey;
+
+	return credential != NULL && apikey_classify(credential) == APIKEY_ACCESS_TOKEN;
+}
+
 bool auth_check(const struct auth *auth, struct arena *a, const char *authorization, const char *apikey,
 		const char *address, bool users, struct principal *out, struct err *e)
 {

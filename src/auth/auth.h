@@ -25,6 +25,9 @@ const struct crypto_key *auth_token_key(const struct auth *auth);
 /* How users of Supabase Auth come in; NULL where they do not. */
 const struct oauth *auth_oauth(const struct auth *auth);
 
+/* Whether the credential is an access token. These are of no one project's keys: every auth knows the same ones. */
+bool auth_is_token(const char *authorization, const char *apikey);
+
 /*
  * authorization: the header's value or NULL; apikey: that of header or query, or NULL. The first that is there decides.
  * address: the client's, for tokens that are bound to networks. users: whether a user whom the options list may come.

@@ -21,6 +21,8 @@
 #define SECRETS_MAX 16
 #define RSA_MIN_BITS 2048
 #define P256_BYTES 32
+/* 9999-12-31T23:59:59Z, the last second that an expiry can be written with (core/text.h). */
+#define LAST_SECOND INT64_C(253402300799)
 #define HMAC_MIN_BYTES 32 /* RFC 7518, 3.2: no shorter than the hash */
 
 struct key {
@@ -518,7 +520,7 @@ static bool read_claims(struct arena *a, const json_t *payload, int64_t now, str
 		return err_set(e, ERR_UNAUTHORIZED, "token_expired", "The token is expired");
 	if (starts && now + JWT_LEEWAY_SECONDS < starts_at)
 		return err_set(e, ERR_UNAUTHORIZED, "token_not_yet_valid", "The token is not valid yet");
-	out->expires_at = expires_at;
+	out->expires_at = expires_at < LAST_SECOND ? expires_at : LAST_SECOND;
 	return true;
 }
 

@@ -43,7 +43,7 @@ struct jwt_claims {
 	const char *issuer;    /* "" where absent, or no text */
 	const char *client;    /* the OAuth client (client_id); "" where absent, or no text */
 	const char **audience; /* NULL-terminated; empty where absent, or neither text nor a list */
-	int64_t expires_at;    /* seconds; 0 where the token has no exp */
+	int64_t expires_at;    /* seconds, not beyond the year 9999; 0 where the token has no exp */
 };
 
 /*

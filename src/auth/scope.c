@@ -61,6 +61,13 @@ bool principal_has(const struct principal *p, unsigned wanted)
 	return (p->scopes & wanted) == wanted;
 }
 
+const char *principal_identity(const struct principal *p, struct arena *a)
+{
+	if (p->id[0] != '\0')
+		return p->id;
+	return p->project != NULL ? arena_printf(a, "%s %s", p->project, p->name) : p->name;
+}
+
 bool principal_may_project(const struct principal *p, const char *project)
 {
 	return p->project == NULL || text_eq(p->project, project);

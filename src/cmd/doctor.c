@@ -95,10 +95,11 @@ static void check_role(struct doctor *d)
 		say_err(d, "db_role", &e);
 	else if (role == NULL || role[0] == '\0')
 		say(d, "db_role", GOOD,
-		    arena_printf(d->arena,
-				 "it is empty: serve has all rights of %s; without this option it gives up what it does "
-				 "not need",
-				 status.user),
+		    arena_printf(
+			    d->arena,
+			    "it is empty: serve has all rights of %s; without this option it gives up what it does "
+			    "not need",
+			    status.user),
 		    NULL);
 	else if (!status.usable)
 		say(d, "db_role", WARNING,

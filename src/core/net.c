@@ -3,6 +3,7 @@
 #include "core/text.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_ENTRY 64
@@ -44,6 +45,17 @@ bool net_network(const char *s, struct net *out)
 		return false;
 	out->prefix = (int)prefix;
 	return true;
+}
+
+void net_subscriber(const char *address, char out[NET_SUBSCRIBER_SIZE])
+{
+	struct net n;
+	bool known = net_address(address, &n);
+
+	if (known && n.bits == 128)
+		memset(n.bytes + 8, 0, 8);
+	if (!known || inet_ntop(n.bits == 128 ? AF_INET6 : AF_INET, n.bytes, out, NET_SUBSCRIBER_SIZE) == NULL)
+		(void)snprintf(out, NET_SUBSCRIBER_SIZE, "%s", address);
 }
 
 bool net_is_exact(const struct net *n)

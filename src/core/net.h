@@ -22,6 +22,13 @@ bool net_address(const char *s, struct net *out);
 /* An address, or a network with a prefix; false for anything else. */
 bool net_network(const char *s, struct net *out);
 
+/*
+ * What counts as one client where clients are counted: an IPv4 address, but of an IPv6 address the network of 64 bits,
+ * since whoever has one address has all of these (RFC 6177). Other texts stay, cut to the size.
+ */
+#define NET_SUBSCRIBER_SIZE 64
+void net_subscriber(const char *address, char out[NET_SUBSCRIBER_SIZE]);
+
 /* A network as PostgreSQL's cidr takes it: no bit is set beyond its prefix. */
 bool net_is_exact(const struct net *n);
 

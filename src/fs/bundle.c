@@ -36,6 +36,7 @@ bool bundle_check_path(const char *path, size_t max_bytes, struct err *e)
 {
 	size_t len = strlen(path);
 	const char *segment = path;
+	int depth = 0;
 
 	if (len == 0)
 		return bad_path(e, path, "is empty");
@@ -61,6 +62,8 @@ bool bundle_check_path(const char *path, size_t max_bytes, struct err *e)
 			return bad_path(e, path, "has a part of more than 255 bytes");
 		if (*end == '\0')
 			return true;
+		if (++depth > BUNDLE_MAX_DEPTH)
+			return bad_path(e, path, "lies below too many directories");
 		segment = end + 1;
 	}
 }

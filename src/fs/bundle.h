@@ -12,9 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Directories above a file. Whoever removes a release holds one open for each. */
+#define BUNDLE_MAX_DEPTH 32
+
 /*
  * A path of an uploaded file: relative, UTF-8, 1 to max_bytes, segments of 1 to 255 bytes that are neither "." nor
- * "..", no backslash, no control character. ERR_INVALID; the message shows the path with what is unprintable escaped.
+ * "..", below BUNDLE_MAX_DEPTH directories at most, no backslash, no control character. ERR_INVALID; the message shows
+ * the path with what is unprintable escaped.
  */
 MUST_CHECK bool bundle_check_path(const char *path, size_t max_bytes, struct err *e);
 

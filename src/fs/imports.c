@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- Paths ---- */
 
@@ -97,10 +98,23 @@ static char *as_path(struct arena *a, const char *specifier)
 
 /* ---- The import map ---- */
 
+/* Each scope is looked at for each file: no map of a function has as many. */
+#define MAX_SCOPES 256
+/* Of a specifier that a prefix of the map is looked for in. */
+#define MAX_SPECIFIER ((size_t)4000)
+
+struct scope {
+	const char *place; /* the path that it is for, of the upload */
+	size_t written;    /* how long it stands in the map: the longer one goes first */
+	json_t *table;
+};
+
 struct map {
 	json_t *imports;
-	json_t *scopes;
+	struct scope *scopes;
+	size_t scope_count;
 	const char *directory;
+	bool paths; /* a key of it stands for a path: then a relative import may be anything */
 };
 
 /* JSON with comments and trailing commas to JSON: both become spaces, so that lines stay. */
@@ -151,10 +165,49 @@ static bool read_text(struct arena *a, const struct imports_tree *tree, size_t i
 	return tree->read(tree->ctx, index, *out, *len, e);
 }
 
+static bool maps_paths(const json_t *table)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach ((json_t *)(uintptr_t)table, name, value)
+		if (is_relative(name) || name[0] == '/' || text_starts(name, "file:"))
+			return true;
+	return false;
+}
+
+static bool read_scopes(struct arena *a, const json_t *scopes, const char *path, struct map *out, struct err *e)
+{
+	size_t count = json_object_size(scopes);
+	const char *prefix;
+	json_t *table;
+
+	if (count > MAX_SCOPES) {
+		(void)err_set(e, ERR_INVALID, "import_map_invalid", "The import map %s has more than %d scopes", path,
+			      MAX_SCOPES);
+		return err_hint(e, "Put what several scopes have in common into \"imports\".");
+	}
+	out->scopes = arena_array(a, count + 1, sizeof *out->scopes);
+	if (out->scopes == NULL)
+		return err_no_memory(e);
+	json_object_foreach ((json_t *)(uintptr_t)scopes, prefix, table) {
+		bool outside = false;
+		char *place = is_relative(prefix) ? join(a, out->directory, prefix, &outside) : NULL;
+
+		if (is_relative(prefix) && place == NULL)
+			return err_no_memory(e);
+		out->paths = out->paths || maps_paths(table);
+		if (place != NULL && !outside)
+			out->scopes[out->scope_count++] = (struct scope){place, strlen(prefix), table};
+	}
+	return true;
+}
+
 static bool load_map(struct arena *a, const struct imports_tree *tree, const char *path, bool follow, struct map *out,
 		     struct err *e)
 {
 	long index = find_file(tree, path);
+	const json_t *scopes;
 	json_error_t why;
 	const char *other;
 	size_t len;
@@ -183,10 +236,10 @@ static bool load_map(struct arena *a, const struct imports_tree *tree, const cha
 	if (!arena_defer(a, drop_json, doc))
 		return err_no_memory(e);
 	out->imports = json_object_get(doc, "imports");
-	out->scopes = json_object_get(doc, "scopes");
+	scopes = json_object_get(doc, "scopes");
 	/* A deno.json may name another file as its map. */
 	other = json_string_value(json_object_get(doc, "importMap"));
-	if (follow && other != NULL && out->imports == NULL && out->scopes == NULL) {
+	if (follow && other != NULL && out->imports == NULL && scopes == NULL) {
 		bool outside;
 		char *target = join(a, out->directory, other, &outside);
 
@@ -194,28 +247,29 @@ static bool load_map(struct arena *a, const struct imports_tree *tree, const cha
 			return err_no_memory(e);
 		return outside || find_file(tree, target) < 0 || load_map(a, tree, target, false, out, e);
 	}
-	return true;
+	out->paths = maps_paths(out->imports);
+	return read_scopes(a, scopes, path, out, e);
 }
 
 /* The address for a specifier in one table: the exact name, or the longest one that ends in '/'. NULL for none. */
 static const char *look_up(struct arena *a, const json_t *table, const char *specifier)
 {
 	const char *address = json_string_value(json_object_get(table, specifier));
-	size_t longest = 0;
-	const char *name;
-	json_t *value;
+	size_t len = strlen(specifier);
+	char prefix[MAX_SPECIFIER + 1];
 
-	if (address != NULL)
+	if (address != NULL || len > MAX_SPECIFIER || json_object_size(table) == 0)
 		return address;
-	json_object_foreach ((json_t *)(uintptr_t)table, name, value) {
-		size_t len = strlen(name);
-
-		if (len > longest && name[len - 1] == '/' && text_starts(specifier, name) && json_is_string(value)) {
-			longest = len;
-			address = arena_printf(a, "%s%s", json_string_value(value), specifier + len);
-		}
+	memcpy(prefix, specifier, len);
+	for (; len > 0; len--) {
+		if (prefix[len - 1] != '/')
+			continue;
+		prefix[len] = '\0';
+		address = json_string_value(json_object_get(table, prefix));
+		if (address != NULL)
+			return arena_printf(a, "%s%s", address, specifier + len);
 	}
-	return address;
+	return NULL;
 }
 
 /* The map's own address for a bare name, as seen from a file; NULL for none. */
@@ -223,36 +277,18 @@ static const char *map_name(struct arena *a, const struct map *m, const char *fr
 {
 	const char *address = NULL;
 	size_t longest = 0;
-	const char *prefix;
-	json_t *table;
 
-	json_object_foreach (m->scopes, prefix, table) {
-		bool outside;
-		char *place = is_relative(prefix) ? join(a, m->directory, prefix, &outside) : NULL;
-		size_t len = strlen(prefix);
-		const char *here;
+	for (size_t i = 0; i < m->scope_count; i++) {
+		const struct scope *s = &m->scopes[i];
+		const char *here =
+			s->written >= longest && text_starts(from, s->place) ? look_up(a, s->table, specifier) : NULL;
 
-		if (place == NULL || outside || len < longest || !text_starts(from, place))
-			continue;
-		here = look_up(a, table, specifier);
 		if (here != NULL) {
-			longest = len;
+			longest = s->written;
 			address = here;
 		}
 	}
 	return address != NULL ? address : look_up(a, m->imports, specifier);
-}
-
-/* Does any key of the map stand for paths? Then a relative import may be anything. */
-static bool maps_paths(const json_t *table)
-{
-	const char *name;
-	json_t *value;
-
-	json_object_foreach ((json_t *)(uintptr_t)table, name, value)
-		if (is_relative(name) || name[0] == '/' || text_starts(name, "file:"))
-			return true;
-	return false;
 }
 
 /* ---- The check ---- */
@@ -262,7 +298,6 @@ struct check {
 	const struct imports_tree *tree;
 	const char *hosts;
 	struct map map;
-	bool paths_mapped;
 	bool lenient; /* only what is reached is of interest */
 	bool *seen;
 	size_t *queue;
@@ -294,19 +329,47 @@ static bool refuse(struct check *c, const struct import *i, const char *code, co
 	return true;
 }
 
-/* "https://esm.sh/x": is its host in the list? */
-static bool is_host_allowed(const char *hosts, const char *url)
+/*
+ * The host that a runtime would ask for this specifier, as the URL Standard reads it (url.spec.whatwg.org): blanks
+ * before it do not count, nor does the case of the scheme or how many slashes, of whatever kind, follow it; what
+ * stands before an '@' is no host. False for what is no URL of HTTP.
+ */
+static bool host_of(const char *url, const char **host, size_t *len)
 {
-	const char *host = strstr(url, "://") + 3;
-	size_t len = strcspn(host, "/:?#");
+	const char *at;
 
+	while (*url > 0 && *url <= ' ')
+		url++;
+	if (strncasecmp(url, "http", 4) != 0)
+		return false;
+	url += 4 + (url[4] == 's' || url[4] == 'S');
+	if (*url != ':')
+		return false;
+	url += 1 + strspn(url + 1, "/\\");
+	*len = strcspn(url, "/\\?#");
+	at = memrchr(url, '@', *len);
+	if (at != NULL) {
+		*len -= (size_t)(at + 1 - url);
+		url = at + 1;
+	}
+	*host = url;
+	if (*url != '[') {
+		const char *port = memchr(url, ':', *len);
+
+		*len = port != NULL ? (size_t)(port - url) : *len;
+	}
+	return true;
+}
+
+static bool is_host_allowed(const char *hosts, const char *host, size_t len)
+{
 	while (*hosts != '\0') {
 		size_t n = strcspn(hosts, ", ");
 
-		if (n == len && n > 0 && memcmp(hosts, host, n) == 0)
+		if (n == len && n > 0 && strncasecmp(hosts, host, n) == 0)
 			return true;
 		if (n > 2 && n - 1 < len && memcmp(hosts, "*.", 2) == 0 &&
-		    memcmp(hosts + 1, host + len - (n - 1), n - 1) == 0)
+		    strncasecmp(hosts + 1, host + len - (n - 1), n - 1) == 0)
 			return true;
 		hosts += n + strspn(hosts + n, ", ");
 	}
@@ -315,8 +378,10 @@ static bool is_host_allowed(const char *hosts, const char *url)
 
 static bool check_host(struct check *c, const struct import *i, const char *url)
 {
-	if (c->hosts == NULL || (!text_starts(url, "https://") && !text_starts(url, "http://")) ||
-	    is_host_allowed(c->hosts, url))
+	const char *host;
+	size_t len;
+
+	if (c->hosts == NULL || !host_of(url, &host, &len) || is_host_allowed(c->hosts, host, len))
 		return true;
 	return refuse(c, i, "import_host", "is from a host that is not allowed",
 		      "The option import_hosts lists the hosts that functions may import from.");
@@ -341,7 +406,7 @@ static bool check_path(struct check *c, const struct import *i, const char *dire
 	path = join(c->arena, directory, relative, &outside);
 	if (path == NULL)
 		return no_memory(c);
-	if (i->kind == IMPORT_DYNAMIC || c->paths_mapped)
+	if (i->kind == IMPORT_DYNAMIC || c->map.paths)
 		return true;
 	if (outside)
 		return refuse(c, i, "import_outside", "leads out of the uploaded files", missing_hint);
@@ -356,9 +421,13 @@ static bool check_path(struct check *c, const struct import *i, const char *dire
 static bool check_import(void *ctx, const struct import *i)
 {
 	struct check *c = ctx;
-	char *specifier = arena_strndup(c->arena, i->specifier, i->len);
 	const char *address;
+	char *specifier;
 
+	/* One finding is told of; the rest of the file only says whether the lexer was sure. */
+	if (c->has_finding && !c->lenient)
+		return true;
+	specifier = arena_strndup(c->arena, i->specifier, i->len);
 	if (specifier == NULL)
 		return no_memory(c);
 	if (is_relative(specifier))
@@ -418,8 +487,6 @@ static bool follow(struct check *c, const char *entrypoint, const char *import_m
 {
 	const struct imports_tree *tree = c->tree;
 	long first = find_file(tree, entrypoint);
-	const char *scope;
-	json_t *table;
 	size_t total = 0;
 
 	c->e = e;
@@ -430,9 +497,6 @@ static bool follow(struct check *c, const char *entrypoint, const char *import_m
 		return err_no_memory(e);
 	if (import_map != NULL && !load_map(c->arena, tree, import_map, true, &c->map, e))
 		return false;
-	c->paths_mapped = maps_paths(c->map.imports);
-	json_object_foreach (c->map.scopes, scope, table)
-		c->paths_mapped = c->paths_mapped || maps_paths(table);
 	if (first < 0)
 		return true;
 	c->seen[first] = true;

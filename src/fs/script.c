@@ -20,10 +20,13 @@ struct lexer {
 	int line;
 	bool jsx;
 	bool lost;           /* nothing can be said about this file */
+	size_t in_vain;      /* bytes of what began as a string or a regular expression and proved to be none */
+	size_t patience;     /* the most of them */
 	struct token before; /* the last token that was given out */
 };
 
 #define MAX_NESTED 64
+#define PATIENCE ((size_t)64 * 1024)
 
 static bool is_word_start(unsigned char c)
 {
@@ -74,6 +77,17 @@ static bool skip_space(struct lexer *l)
 	return true;
 }
 
+/*
+ * What was looked at as far as `end` in vain is looked at again, from its second byte on: a line of many beginnings
+ * without an end would take the square of its length.
+ */
+static bool give_up(struct lexer *l, const char *end)
+{
+	l->in_vain += (size_t)(end - l->at);
+	l->lost = l->lost || l->in_vain > l->patience;
+	return false;
+}
+
 /* A quoted string that ends on its line; false where it does not, as an apostrophe in JSX text. */
 static bool take_string(struct lexer *l, struct token *t)
 {
@@ -82,7 +96,7 @@ static bool take_string(struct lexer *l, struct token *t)
 
 	while (p < l->end && *p != quote) {
 		if (*p == '\n')
-			return false;
+			return give_up(l, p);
 		if (*p == '\\' && p + 1 < l->end) {
 			p++;
 			/* A line that goes on (LineContinuation), also one that ends in \r\n. */
@@ -93,7 +107,7 @@ static bool take_string(struct lexer *l, struct token *t)
 		p++;
 	}
 	if (p >= l->end)
-		return false;
+		return give_up(l, l->end);
 	t->kind = TOKEN_STRING;
 	t->text = l->at + 1;
 	t->len = (size_t)(p - t->text);
@@ -116,7 +130,7 @@ static bool take_regex(struct lexer *l)
 			in_class = false;
 	}
 	if (p >= l->end || *p != '/')
-		return false;
+		return give_up(l, p < l->end ? p : l->end);
 	for (p++; p < l->end && is_word((unsigned char)*p); p++)
 		;
 	l->at = p;
@@ -232,7 +246,7 @@ static void next_token(struct lexer *l, struct token *t, int nested)
 	} else if (c == '/' && is_regex_start(l) && take_regex(l)) {
 		/* taken */
 	} else {
-		t->kind = TOKEN_PUNCT;
+		t->kind = l->lost ? TOKEN_END : TOKEN_PUNCT;
 		t->len = 1;
 		l->at++;
 	}
@@ -362,7 +376,7 @@ static bool try_declaration(struct lexer *l, bool exports, bool (*fn)(void *ctx,
 
 bool script_imports(const char *text, size_t len, bool jsx, bool (*fn)(void *ctx, const struct import *i), void *ctx)
 {
-	struct lexer l = {.at = text, .end = text + len, .line = 1, .jsx = jsx};
+	struct lexer l = {.at = text, .end = text + len, .line = 1, .jsx = jsx, .patience = PATIENCE + 16 * len};
 	struct token before = {0};
 	struct token t;
 	long depth = 0;

@@ -76,6 +76,8 @@ const groups = {
     'flat, NUL': [flat([{ name: 'index.ts', content: 'x' }, { name: 'a\0.ts', content: 'y' }]), 400],
     'line feed as %0A': [withPath('a%0Ab.ts'), 400],
     'a directory that is a file, other order': [form({ entrypoint_path: 'a' }, [['a/b.ts', 'x'], ['a', 'y']]), 422, 'invalid_path'],
+    '33 directories': [withPath(`${'d/'.repeat(33)}x.ts`), 422, 'invalid_path'],
+    'flat, 33 directories': [flat([{ name: 'index.ts', content: 'x' }, { name: `${'d/'.repeat(33)}x.ts`, content: 'y' }]), 422, 'invalid_path'],
     'not UTF-8': [withPath(Buffer.from([0x61, 0xff])), 400],
     'not UTF-8: overlong dots': [withPath(Buffer.from([0xc0, 0xae, 0xc0, 0xae, 0x2f, 0x61])), 400],
     'not UTF-8: a surrogate': [withPath(Buffer.from([0xed, 0xa0, 0x80])), 400],

@@ -53,6 +53,14 @@ test("after too many bad credentials an address is heard with good ones only", a
   assert.equal((await list(fresh, "198.51.100.8")).status, 200);
 });
 
+test("an IPv6 network of 64 bits is one address, whose holder has all others of it", async () => {
+  const { token: fresh } = await stack.token({ scopes: ["functions:read"] });
+  const answers = await Promise.all(Array.from({ length: 60 }, (_, i) => list(`sbp_${String(i).padStart(40, "0")}`, `2001:db8:1:2:${i}::${i}`)));
+  assert.ok(answers.some((a) => a.status === 429));
+  assert.equal((await list(fresh, "2001:db8:1:2:ffff::1")).status, 429);
+  assert.equal((await list(fresh, "2001:db8:1:3::1")).status, 200);
+});
+
 test("dry: nothing is refused, the log tells", async () => {
   await stack.service.stop();
   stack.service.clearLog();

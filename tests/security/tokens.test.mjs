@@ -1,7 +1,8 @@
 // Access tokens by API and by command: what they may, what they may not give away, and when they end.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { startStack } from "./service.mjs";
+import { jwt, startStack, temporaryFolder } from "./service.mjs";
 
 let stack;
 let root; // the secret key: everything, without an end
@@ -50,6 +51,39 @@ describe("making tokens", () => {
     assert.equal((await stack.as(soon.token, "GET", functions())).status, 200);
     stack.psql(`UPDATE functions_admin.access_tokens SET expires_at = now() - interval '1 second' WHERE id = '${soon.id}'`);
     refused(await stack.as(soon.token, "GET", functions()), 401, "unauthorized");
+  });
+
+  test("a key that expires beyond all dates makes tokens that expire on the last one", async () => {
+    for (const exp of [253402300800, 10 ** 15, 4 * 10 ** 18]) {
+      const key = jwt(stack.keys.jwt_secret, { role: "service_role", exp: 0 }).split(".");
+      // As text: not every such number is one that JavaScript can write.
+      const payload = Buffer.from(`{"role":"service_role","exp":${BigInt(exp)}}`).toString("base64url");
+      const signature = createHmac("sha256", stack.keys.jwt_secret).update(`${key[0]}.${payload}`).digest("base64url");
+      const made = await stack.as(`${key[0]}.${payload}.${signature}`, "POST", "/v1/access-tokens", { name: "far", scopes: ["functions:read"] });
+      assert.deepEqual([made.status, made.json.expires_at], [201, "9999-12-31T23:59:59.000Z"], made.text);
+      assert.equal((await stack.as(made.json.token, "GET", functions())).status, 200);
+    }
+  });
+
+  test("an answer that is kept for an Idempotency-Key is its caller's alone: the keys of two projects have the same names", async () => {
+    const folder = temporaryFolder();
+    await stack.service.stop();
+    stack.service.writeConfig({ sandbox_paths: folder });
+    const created = stack.command(["project", "create", "--name", "Other", "--functions-dir", folder, "--json"]);
+    assert.equal(created.status, 0, created.stderr);
+    const other = JSON.parse(created.stdout);
+    await stack.service.start();
+    const body = { name: "ci", scopes: ["functions:read"] };
+    const make = (key) => stack.as(key, "POST", "/v1/access-tokens", body, { headers: { "idempotency-key": "ci-1" } });
+    const [first, again] = [await make(stack.keys.service_role_key), await make(stack.keys.service_role_key)];
+    assert.deepEqual([first.status, again.status, again.headers["idempotent-replayed"]], [201, 201, "true"]);
+    assert.equal(again.json.token, first.json.token);
+    for (const [own, theirs] of [[stack.keys.service_role_key, other.keys.service_role_key], [stack.keys.secret_key, other.keys.secret_key]]) {
+      const [mine, yours] = [await make(own), await make(theirs)];
+      assert.deepEqual([mine.status, yours.status, yours.headers["idempotent-replayed"]], [201, 201, undefined], yours.text);
+      assert.notEqual(yours.json.id, mine.json.id);
+      assert.equal(yours.json.project, other.ref);
+    }
   });
 
   test("nobody gives away what they do not have", async () => {

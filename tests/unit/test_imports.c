@@ -1,5 +1,6 @@
 #include "fs/imports.h"
 
+#include "core/buf.h"
 #include "core/text.h"
 #include "fs/script.h"
 
@@ -230,7 +231,73 @@ static void hosts_are_a_policy(void **state)
 	assert_string_equal(e.message,
 			    "a.ts, line 1: the import \"https://evil.example/x\" is from a host that is not allowed");
 	assert_false(check(FILES("a.ts", "await import('https://evilesm.sh/x')"), "a.ts", NULL, "*.esm.sh", &e));
-	assert_false(check(FILES("a.ts", "import 'https://esm.sh@evil.example/x'"), "a.ts", NULL, "esm.sh", &e));
+}
+
+static void a_host_is_what_a_url_parser_takes_for_it(void **state)
+{
+	static const char *const elsewhere[] = {
+		"import 'https://esm.sh@evil.example/x'",
+		"import 'https://esm.sh:x@evil.example/x'",
+		"import 'HTTPS://evil.example/x'",
+		"import 'https:evil.example/x'",
+		"import 'https:////evil.example/esm.sh'",
+		"import ' https://evil.example/x'",
+		"import 'https://evil.example?@esm.sh/x'",
+		"import 'https://evil.example#@esm.sh/x'",
+		"import 'https://[::1]:443/esm.sh'",
+		"import 'https://x@esm.sh@evil.example'",
+		"import 'https://'",
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+		if (check(FILES("a.ts", elsewhere[i]), "a.ts", NULL, "esm.sh, *.esm.sh", &e) ||
+		    !text_eq(e.code, "import_host"))
+			fail_msg("%s passes", elsewhere[i]);
+	/* By the import map, too, where a backslash is what it is for a URL: a slash. */
+	assert_false(check(
+		FILES("a.ts", "import 'x'", "m.json", "{\"imports\": {\"x\": \"https://evil.example\\\\@esm.sh/\"}}"),
+		"a.ts", "m.json", "esm.sh", &e));
+	assert_string_equal(e.code, "import_host");
+	assert_true(check(FILES("a.ts", "import 'https://Me:secret@ESM.sh:443/x'; import 'httpsx'; import 'http-x:y'"),
+			  "a.ts", NULL, "esm.sh", &e));
+}
+
+/* What a hostile upload would keep the checks busy with: each of these took minutes, or hours. */
+static void the_work_is_bounded(void **state)
+{
+	static const char *const patterns[] = {"\\'", "/[", "\\\""};
+	struct buf text = BUF_INIT(8 * 1024 * 1024);
+	struct buf map = BUF_INIT(8 * 1024 * 1024);
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+		buf_clear(&text);
+		buf_puts(&text, "import './gone.ts'\n'");
+		while (text.len < 3 * 1024 * 1024)
+			buf_puts(&text, patterns[i]);
+		/* The lexer is not sure of such a file, and says so. */
+		assert_true(check(FILES("a.ts", text.data), "a.ts", NULL, NULL, &e));
+	}
+	buf_clear(&text);
+	while (text.len < 2 * 1024 * 1024)
+		buf_puts(&text, "import'x/y'\n");
+	buf_puts(&map, "{\"imports\":{");
+	for (int i = 0; map.len < 3 * 1024 * 1024; i++)
+		buf_printf(&map, "\"x/%d/\":\"./y/\",", i);
+	buf_puts(&map, "\"z\":\"./z.ts\"}}");
+	assert_true(check(FILES("a.ts", text.data, "m.json", map.data), "a.ts", "m.json", NULL, &e));
+	buf_clear(&map);
+	buf_puts(&map, "{\"scopes\":{");
+	for (int i = 0; i < 257; i++)
+		buf_printf(&map, "%s\"./%d/\":{}", i > 0 ? "," : "", i);
+	buf_puts(&map, "}}");
+	assert_found(FILES("a.ts", text.data, "m.json", map.data), "m.json", "import_map_invalid",
+		     "The import map m.json has more than 256 scopes");
+	buf_free(&map);
+	buf_free(&text);
 }
 
 int main(void)
@@ -238,7 +305,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(imports_are_found),      cmocka_unit_test(missing_files_are_named),
 		cmocka_unit_test(what_would_boot_passes), cmocka_unit_test(the_import_map_applies),
-		cmocka_unit_test(hosts_are_a_policy),
+		cmocka_unit_test(hosts_are_a_policy),     cmocka_unit_test(a_host_is_what_a_url_parser_takes_for_it),
+		cmocka_unit_test(the_work_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

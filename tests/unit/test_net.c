@@ -56,6 +56,31 @@ static void other_texts_are_no_networks(void **state)
 			fail_msg("\"%s\" is no network", texts[i]);
 }
 
+static void one_subscriber_is_one_client(void **state)
+{
+	static const struct {
+		const char *address;
+		const char *as;
+	} cases[] = {
+		{"192.0.2.7", "192.0.2.7"},
+		{"::ffff:192.0.2.7", "192.0.2.7"},
+		{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+		{"2001:db8:1:2::", "2001:db8:1:2::"},
+		{"::1", "::"},
+		{"unix:", "unix:"},
+		{"", ""},
+		{"0123456789012345678901234567890123456789012345678901234567890123456789",
+		 "012345678901234567890123456789012345678901234567890123456789012"},
+	};
+	char out[NET_SUBSCRIBER_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		net_subscriber(cases[i].address, out);
+		assert_string_equal(out, cases[i].as);
+	}
+}
+
 static void lists_hold_what_any_entry_holds(void **state)
 {
 	static const char *const array[] = {"192.0.2.0/24", "::1", NULL};
@@ -136,6 +161,7 @@ int main(void)
 		cmocka_unit_test(networks_hold_what_lies_in_them),      cmocka_unit_test(other_texts_are_no_networks),
 		cmocka_unit_test(lists_hold_what_any_entry_holds),      cmocka_unit_test(a_network_of_a_token_is_exact),
 		cmocka_unit_test(a_slug_pattern_has_letters_and_stars), cmocka_unit_test(ports_of_urls_and_lists),
+		cmocka_unit_test(one_subscriber_is_one_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
