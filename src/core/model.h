@@ -294,7 +294,6 @@ struct activation_set {
 	/* Results. */
 	int64_t generation;
 	int64_t release_number;
-	int64_t release_id;
 	int64_t at; /* by the database's clock: the functions' updated_at */
 };
 

@@ -12,6 +12,7 @@
 #include "store/function.h"
 #include "store/project.h"
 #include "store/retention.h"
+#include "store/secret.h"
 #include "store/version.h"
 
 #include <pthread.h>
@@ -173,7 +174,7 @@ static const struct split *find_split(const struct splits *splits, const char *f
 	return p;
 }
 
-static bool add_share(void *ctx, const char *function_id, const struct share *share)
+static bool add_share(void *ctx, const char *function_id, int percent, const struct version *v)
 {
 	struct splits *splits = ctx;
 	struct split *p = splits->first;
@@ -187,20 +188,10 @@ static bool add_share(void *ctx, const char *function_id, const struct share *sh
 		p->next = splits->first;
 		splits->first = p;
 	}
-	if (p->count < MAX_SHARES)
-		p->shares[p->count++] = *share;
-	return true;
-}
-
-static bool read_splits(struct pg_conn *c, struct arena *a, const char *project_ref, struct splits *out, struct err *e)
-{
-	*out = (struct splits){.arena = a};
-	if (!function_each_share(c, a, project_ref, add_share, out, e))
-		return false;
-	for (struct split *p = out->first; p != NULL; p = p->next)
-		for (size_t i = 0; i < p->count; i++)
-			if (!version_find(c, a, p->function_id, p->shares[i].version, &p->versions[i], e))
-				return false;
+	if (p->count < MAX_SHARES) {
+		p->shares[p->count] = (struct share){v->number, percent};
+		p->versions[p->count++] = *v;
+	}
 	return true;
 }
 
@@ -244,18 +235,33 @@ static bool put_manifest(struct service *s, struct arena *a, const struct projec
 
 /* The state */
 
-static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, struct project *project,
-		       struct function_list *list, struct splits *splits, struct err *e)
+/* What the folder is to show, as of one moment. */
+struct state {
+	struct project project;
+	struct function_list list;
+	struct splits splits;
+	int64_t *pins; /* revisions of the secrets */
+	size_t pin_count;
+};
+
+static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, struct state *out, struct err *e)
 {
-	if (!pg_begin_snapshot(c, e))
-		return false;
-	if (!project_find(c, a, s->cfg->project_ref, project, e) ||
-	    !function_list_active(c, a, s->cfg->project_ref, list, e) ||
-	    !read_splits(c, a, s->cfg->project_ref, splits, e)) {
+	const char *ref = s->cfg->project_ref;
+	struct pg_result *project;
+	struct pg_result *list;
+	struct pg_result *shares;
+	struct pg_result *pins;
+
+	*out = (struct state){.splits.arena = a};
+	if (!pg_begin_snapshot(c, e) || !project_ask(c, a, ref, &project, e) ||
+	    !function_ask_active(c, a, ref, &list, e) || !function_ask_shares(c, a, ref, &shares, e) ||
+	    !secret_ask_pins(c, a, ref, &pins, e) || !pg_commit(c, e)) {
 		pg_rollback(c);
 		return false;
 	}
-	return pg_commit(c, e);
+	return project_read(project, &out->project, e) && function_read_active(list, a, &out->list, e) &&
+	       function_each_share(shares, a, add_share, &out->splits, e) &&
+	       secret_read_pins(pins, a, &out->pins, &out->pin_count, e);
 }
 
 static struct applied *new_applied(int64_t generation, const struct function_list *list, const struct splits *splits)
@@ -458,20 +464,19 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, co
 
 static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
 {
-	struct function_list list;
-	struct splits splits;
-	struct project project;
 	struct applied *next;
+	struct state now;
 
-	if (!read_state(s, c, a, &project, &list, &splits, e))
+	if (!read_state(s, c, a, &now, e))
 		return false;
 	/* Secrets first: a version that is pinned to a revision must find it from its first call on. */
-	if (!secret_deliver(s, c, a, e))
+	if (!secret_is_delivered(s, now.project.secrets_revision, now.pins, now.pin_count) &&
+	    !secret_deliver(s, c, a, e))
 		return false;
-	next = new_applied(project.generation, &list, &splits);
+	next = new_applied(now.project.generation, &now.list, &now.splits);
 	if (next == NULL)
 		return err_no_memory(e);
-	if (!show_state(s, c, a, &project, &list, &splits, next, e)) {
+	if (!show_state(s, c, a, &now.project, &now.list, &now.splits, next, e)) {
 		applied_free(next);
 		return false;
 	}

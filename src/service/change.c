@@ -146,21 +146,12 @@ struct target {
 	int version;
 };
 
-static bool find_rollback(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
+static bool find_version(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
 {
 	const struct target *t = ctx;
-	struct function *f = &item->function;
-	int version = t->version;
 
-	if (!function_find_active(c, a, t->req->project_ref, t->req->slug, f, e) ||
-	    (version == 0 && !version_previous(c, a, f->id, &version, e)))
-		return false;
-	if (version == 0) {
-		(void)err_set(e, ERR_CONFLICT, "nothing_before", "No version was active before the present one");
-		return err_hint(e, "Name the version to go to: GET .../versions lists them.");
-	}
-	return version_find(c, a, f->id, version, &f->version, e) &&
-	       version_has_booted(c, a, f->id, version, &item->skip_boot, e);
+	return function_find_rollback(c, a, t->req->project_ref, t->req->slug, t->version, &item->function,
+				      &item->skip_boot, e);
 }
 
 static bool run_one(struct service *s, struct arena *a, const struct actor *who, struct rollout_item *item,
@@ -191,18 +182,8 @@ bool change_roll_back(struct service *s, struct arena *a, const struct actor *wh
 	struct target target = {.req = req, .version = version};
 	struct rollout_item item = {0};
 
-	return pick(s, a, who, &item, find_rollback, &target, e) &&
+	return pick(s, a, who, &item, find_version, &target, e) &&
 	       run_one(s, a, who, &item, req, "rollback", "function.rollback", false, out, e);
-}
-
-static bool find_split(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
-{
-	const struct target *t = ctx;
-	struct function *f = &item->function;
-
-	return function_find_active(c, a, t->req->project_ref, t->req->slug, f, e) &&
-	       version_find(c, a, f->id, t->version, &f->version, e) &&
-	       version_has_booted(c, a, f->id, t->version, &item->skip_boot, e);
 }
 
 static bool check_shares(const struct shares *shares, int *main_version, struct err *e)
@@ -240,7 +221,7 @@ bool change_traffic(struct service *s, struct arena *a, const struct actor *who,
 		return false;
 	if (shares->count > 1)
 		item.shares = *shares;
-	return pick(s, a, who, &item, find_split, &target, e) &&
+	return pick(s, a, who, &item, find_version, &target, e) &&
 	       run_one(s, a, who, &item, req, "traffic", "function.traffic", false, out, e);
 }
 

@@ -45,13 +45,16 @@ const char *rollout_shares_json(struct arena *a, const struct shares *shares)
 static bool commit(struct service *s, struct arena *a, const struct actor *who, struct activation_set *set,
 		   const char *action, struct err *e)
 {
+	struct audit_entry *entries = arena_array(a, set->count, sizeof *entries);
 	struct pg_conn *c = NULL;
 	bool ok = false;
 
+	if (entries == NULL)
+		return err_no_memory(e);
 	if (!pg_acquire(s->pool, &c, e) || !pg_begin(c, e) || !deployment_activate(c, a, set, who, e))
 		goto out;
-	for (size_t i = 0; i < set->count; i++) {
-		const struct audit_entry entry = {
+	for (size_t i = 0; i < set->count; i++)
+		entries[i] = (struct audit_entry){
 			.project_ref = set->project_ref,
 			.action = action,
 			.target = set->items[i].slug,
@@ -59,12 +62,11 @@ static bool commit(struct service *s, struct arena *a, const struct actor *who, 
 			.before = number_text(a, set->items[i].version_before),
 			.after = number_text(a, set->items[i].version_after),
 		};
-
-		if (!audit_write(c, a, who, &entry, e))
-			goto out;
-	}
+	ok = audit_write_all(c, a, who, entries, set->count, e);
 	FA_CRASH_POINT("activate.before_commit");
-	ok = pg_commit(c, e);
+	ok = ok && pg_commit(c, e);
+	if (!ok)
+		deployment_explain(c, set, e);
 	FA_CRASH_POINT("activate.after_commit");
 	for (size_t i = 0; ok && i < set->count; i++)
 		metrics_count(METRICS_DEPLOYMENT_ACTIVE, set->items[i].deployment_id != NULL ? 1 : 0);

@@ -209,14 +209,14 @@ struct picture {
 	struct secret_list *pinned;
 };
 
-static bool is_shown(const struct service *s, const struct picture *p)
+bool secret_is_delivered(const struct service *s, int64_t revision, const int64_t *pins, size_t pin_count)
 {
 	const struct secret_file *f = s->secret_file;
 	const char *dir = s->cfg->secrets_dir;
 	char path[4096];
 
-	if (f == NULL || f->revision != p->project.secrets_revision || f->pin_count != p->pin_count ||
-	    (p->pin_count > 0 && memcmp(f->pins, p->pins, p->pin_count * sizeof *p->pins) != 0))
+	if (f == NULL || f->revision != revision || f->pin_count != pin_count ||
+	    (pin_count > 0 && memcmp(f->pins, pins, pin_count * sizeof *pins) != 0))
 		return false;
 	if (dir == NULL)
 		return folder_has(s->folder, SECRETS_FILE);
@@ -227,10 +227,13 @@ static bool read_picture(struct service *s, struct pg_conn *c, struct arena *a, 
 			 struct err *e)
 {
 	const char *ref = s->cfg->project_ref;
-	bool ok = pg_begin_snapshot(c, e) && project_find(c, a, ref, &p->project, e) &&
-		  secret_pins(c, a, ref, &p->pins, &p->pin_count, e);
+	struct pg_result *project;
+	struct pg_result *pins;
+	bool ok = pg_begin_snapshot(c, e) && project_ask(c, a, ref, &project, e) &&
+		  secret_ask_pins(c, a, ref, &pins, e) && pg_flush(c, e) && project_read(project, &p->project, e) &&
+		  secret_read_pins(pins, a, &p->pins, &p->pin_count, e);
 
-	*shown = ok && is_shown(s, p);
+	*shown = ok && secret_is_delivered(s, p->project.secrets_revision, p->pins, p->pin_count);
 	if (ok && !*shown) {
 		p->pinned = arena_array(a, p->pin_count, sizeof *p->pinned);
 		ok = (p->pinned != NULL || err_no_memory(e)) &&

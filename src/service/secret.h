@@ -57,7 +57,9 @@ MUST_CHECK bool secret_rotate(struct service *s, const struct actor *who, int64_
 /*
  * Writes the file of values where it is missing or shows another state than the database: the current revision, and
  * those that versions are pinned to. With apply_lock held; what a reader finds is always one whole state.
+ * secret_is_delivered(): for who has read these two of the database anyway.
  */
+bool secret_is_delivered(const struct service *s, int64_t revision, const int64_t *pins, size_t pin_count);
 MUST_CHECK bool secret_deliver(struct service *s, struct pg_conn *c, struct arena *a, struct err *e);
 
 /* ERR_INVALID where the set of this revision is not there (any more). */

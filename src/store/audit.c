@@ -235,20 +235,19 @@ static bool append(struct pg_conn *c, struct arena *a, struct audit_mark *head, 
 	pg_text(&p, row->after);
 	pg_bytea(&p, row->hash, sizeof row->hash);
 	pg_bytea(&p, mac, sizeof mac);
-	if (!pg_query(c, a, &insert_row, &p, NULL, e))
+	if (!pg_queue(c, a, &insert_row, &p, NULL, e))
 		return false;
 	head->seq = row->seq;
 	memcpy(head->hash, row->hash, sizeof head->hash);
 	return true;
 }
 
-bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who, const struct audit_entry *entry,
-		 struct err *e)
+static struct audit_row make_row(const struct actor *who, const struct audit_entry *entry, int64_t at)
 {
 	const char *chain = entry->project_ref != NULL ? entry->project_ref : "";
-	struct audit_mark head;
-	struct timespec now;
-	struct audit_row row = {
+
+	return (struct audit_row){
+		.at = at,
 		.project_ref = chain[0] != '\0' ? chain : NULL,
 		.actor = who->name,
 		.token_id = who->token_id != NULL && who->token_id[0] != '\0' ? who->token_id : NULL,
@@ -260,6 +259,15 @@ bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who, co
 		.before = entry->before,
 		.after = entry->after,
 	};
+}
+
+bool audit_write_all(struct pg_conn *c, struct arena *a, const struct actor *who, const struct audit_entry *entries,
+		     size_t count, struct err *e)
+{
+	const char *chain = count > 0 && entries[0].project_ref != NULL ? entries[0].project_ref : "";
+	struct audit_mark head;
+	struct timespec now;
+	int64_t at;
 
 	if (!have_key)
 		return no_key(e);
@@ -267,10 +275,10 @@ bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who, co
 		return false;
 	/* Under the lock, so that times go up as the numbers do, clocks permitting. */
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	row.at = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	at = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	if (!head.genuine) {
 		/* Going on quietly would make the forged head a good one. The chain says for ever that it was not. */
-		struct audit_row alarm = row;
+		struct audit_row alarm = make_row(who, &entries[0], at);
 
 		log_error("audit: the head of chain \"%s\" was changed by somebody without the key", chain);
 		alarm.action = "audit.tampered";
@@ -280,7 +288,19 @@ bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who, co
 		if (!append(c, a, &head, &alarm, e))
 			return false;
 	}
-	return append(c, a, &head, &row, e);
+	for (size_t i = 0; i < count; i++) {
+		struct audit_row row = make_row(who, &entries[i], at);
+
+		if (!append(c, a, &head, &row, e))
+			return false;
+	}
+	return true;
+}
+
+bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who, const struct audit_entry *entry,
+		 struct err *e)
+{
+	return audit_write_all(c, a, who, entry, 1, e);
 }
 
 static bool read_rows(const struct pg_result *r, struct arena *a, struct audit_rows *out, struct err *e)

@@ -28,10 +28,14 @@ void audit_use_key(const struct crypto_key *master);
 
 /*
  * Appends the entry, in the transaction of the change that it records. The LAST call before pg_commit(): the chain's
- * head stays locked until then, and whatever else this transaction locks must be locked before it.
+ * head stays locked until then, and whatever else this transaction locks must be locked before it. The row is queued
+ * (store/pg.h), and goes out with the commit.
  */
 MUST_CHECK bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who,
 			    const struct audit_entry *entry, struct err *e);
+/* Several entries of one chain, at least one. */
+MUST_CHECK bool audit_write_all(struct pg_conn *c, struct arena *a, const struct actor *who,
+				const struct audit_entry *entries, size_t count, struct err *e);
 
 /* One row, as it was read. */
 struct audit_row {

@@ -31,6 +31,9 @@ static const struct pg_stmt select_chunk = {
 	"SELECT data FROM functions_admin.blob_chunks WHERE sha256 = $1 AND seq = $2::int4",
 };
 
+/* All files of a version together. */
+#define SMALL 65536
+
 struct store_job {
 	struct pg_conn *conn;
 	const struct file_list *files;
@@ -106,41 +109,38 @@ out:
 	return ok;
 }
 
-/* Stores order[from..to) in one statement; each fits in a chunk, and all of them in about one. */
-static bool store_batch(const struct store_job *job, const size_t *order, size_t from, size_t to, struct err *e)
+/* The parameters that store order[from..to) in one statement; each fits in a chunk, and all of them in about one. */
+static bool read_batch(const struct store_job *job, const size_t *order, size_t from, size_t to, struct arena *a,
+		       struct pg_params *p, struct err *e)
 {
-	struct arena *a = arena_new(0);
-	struct pg_bytes *sums;
-	struct pg_bytes *data;
-	bool ok = false;
+	struct pg_bytes *sums = arena_array(a, to - from, sizeof *sums);
+	struct pg_bytes *data = arena_array(a, to - from, sizeof *data);
 
-	if (a == NULL)
+	if (sums == NULL || data == NULL)
 		return err_no_memory(e);
-	struct pg_params p = PG_PARAMS(a);
-
-	sums = arena_array(a, to - from, sizeof *sums);
-	data = arena_array(a, to - from, sizeof *data);
-	if (sums == NULL || data == NULL) {
-		(void)err_no_memory(e);
-		goto out;
-	}
 	for (size_t i = from; i < to; i++) {
 		const struct file *f = &job->files->items[order[i]];
 		char *content = arena_alloc(a, (size_t)f->size);
 
-		if (content == NULL) {
-			(void)err_no_memory(e);
-			goto out;
-		}
+		if (content == NULL)
+			return err_no_memory(e);
 		if (!job->read(job->ctx, order[i], 0, content, (size_t)f->size, e))
-			goto out;
+			return false;
 		sums[i - from] = (struct pg_bytes){f->sha256, sizeof f->sha256};
 		data[i - from] = (struct pg_bytes){content, (size_t)f->size};
 	}
-	pg_bytea_array(&p, sums, to - from);
-	pg_bytea_array(&p, data, to - from);
-	ok = pg_query(job->conn, a, &insert_small, &p, NULL, e);
-out:
+	pg_bytea_array(p, sums, to - from);
+	pg_bytea_array(p, data, to - from);
+	return true;
+}
+
+static bool store_batch(const struct store_job *job, const size_t *order, size_t from, size_t to, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct pg_params p = PG_PARAMS(a);
+	bool ok = (a != NULL || err_no_memory(e)) && read_batch(job, order, from, to, a, &p, e) &&
+		  pg_query(job->conn, a, &insert_small, &p, NULL, e);
+
 	arena_free(a);
 	return ok;
 }
@@ -179,9 +179,15 @@ bool blob_store(struct pg_conn *c, struct arena *a, const struct file_list *file
 	size_t *order = unique_order(a, files, &count);
 	struct pg_bytes *sums = arena_array(a, count, sizeof *sums);
 	struct pg_result *r;
+	int64_t bytes = 0;
 
 	if (order == NULL || sums == NULL)
 		return err_no_memory(e);
+	for (size_t i = 0; i < count; i++)
+		bytes += files->items[order[i]].size;
+	/* To ask which of them are missing takes longer than to send them. */
+	if (bytes <= SMALL)
+		return read_batch(&job, order, 0, count, a, &p, e) && pg_queue(c, a, &insert_small, &p, NULL, e);
 	for (size_t i = 0; i < count; i++)
 		sums[i] = (struct pg_bytes){files->items[order[i]].sha256, 32};
 	pg_bytea_array(&p, sums, count);

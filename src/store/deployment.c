@@ -55,6 +55,12 @@ static const struct pg_stmt select_before = {
 	" JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
 	" WHERE f.project_ref = $2 AND (f.deleted_at IS NULL OR $3::bool) ORDER BY u.n",
 };
+/* The deployments as well. One that has ended already stays as it is: another process took this one for dead. */
+static const struct pg_stmt lock_deployments = {
+	"activate_lock_deployments",
+	"SELECT 1 FROM functions_admin.edge_function_deployments WHERE id = ANY ($1::text[]::uuid[])"
+	" AND status IN ('pending', 'staged', 'booted') FOR UPDATE",
+};
 /* A split ends with every activation that does not make one of its own. */
 static const struct pg_stmt update_functions = {
 	"activate_functions",
@@ -77,28 +83,27 @@ static const struct pg_stmt insert_release = {
 	"activate_release",
 	"INSERT INTO functions_admin.releases (project_ref, number, generation, source, message, created_by, "
 	"request_id)"
-	" VALUES ($1, $2::int8, $3::int8, $4, $5, $6, $7) RETURNING id",
+	" VALUES ($1, $2::int8, $3::int8, $4, $5, $6, $7)",
 };
+#define THIS_RELEASE "(SELECT r.id FROM functions_admin.releases r WHERE r.project_ref = $1 AND r.number = $2::int8)"
 static const struct pg_stmt insert_items = {
 	"activate_items",
 	"INSERT INTO functions_admin.release_items"
 	" (release_id, function_id, version_before, version_after, traffic_before, traffic_after)"
-	" SELECT $1::int8, u.id::uuid, nullif(u.before, 0), nullif(u.after, 0),"
+	" SELECT " THIS_RELEASE ", u.id::uuid, nullif(u.before, 0), nullif(u.after, 0),"
 	" nullif(u.traffic_before, '')::jsonb, nullif(u.traffic_after, '')::jsonb"
-	" FROM unnest($2::text[], $3::int8[], $4::int8[], $5::text[], $6::text[])"
+	" FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::text[])"
 	" u (id, before, after, traffic_before, traffic_after)",
 };
-/* One that has ended already stays as it is: another process took this one for dead, and said so. */
 static const struct pg_stmt update_deployments = {
 	"activate_deployments",
-	"UPDATE functions_admin.edge_function_deployments d SET status = 'active', release_id = $1::int8,"
+	"UPDATE functions_admin.edge_function_deployments d SET status = 'active', release_id = " THIS_RELEASE ","
 	" staged_at = to_timestamp(nullif(u.staged, 0) / 1000.0), booted_at = to_timestamp(nullif(u.booted, 0) / "
 	"1000.0),"
 	" boot_check = nullif(u.check_made, ''), boot_ms = CASE WHEN u.check_made <> '' THEN u.ms::int4 END,"
 	" active_at = clock_timestamp(), finished_at = clock_timestamp()"
-	" FROM unnest($2::text[], $3::int8[], $4::int8[], $5::text[], $6::int8[]) u (id, staged, booted, check_made, "
-	"ms)"
-	" WHERE d.id = u.id::uuid AND d.status IN ('pending', 'staged', 'booted') RETURNING 1",
+	" FROM unnest($3::text[], $4::int8[], $5::int8[], $6::text[], $7::int8[]) u (id, staged, booted, check_made, "
+	"ms) WHERE d.id = u.id::uuid",
 };
 
 bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const char *function_id, int version,
@@ -113,7 +118,7 @@ bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const
 	pg_text(&p, who->name);
 	pg_text(&p, who->request_id);
 	pg_text(&p, instance);
-	return pg_query(c, a, &insert_deployment, &p, NULL, e);
+	return pg_queue(c, a, &insert_deployment, &p, NULL, e);
 }
 
 bool deployment_fail(struct pg_conn *c, struct arena *a, const char *id, const struct err *why, struct err *e)
@@ -221,37 +226,71 @@ static bool functions_gone(const struct activation_set *set, struct err *e)
 	return err_hint(e, "Deploy again, if it shall be there after all.");
 }
 
-/* Reads what is replaced, and holds the caller to what it has seen. */
-static bool read_before(struct pg_conn *c, struct arena *a, struct activation_set *set, struct columns *col,
-			struct err *e)
-{
-	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
+/* What stands in the way, or comes before: the answers to the questions of ask_before(). */
+struct before {
+	struct pg_result *lock;
+	struct pg_result *functions;
+	struct pg_result *deployments;
+	size_t deployment_count;
+};
 
-	pg_text_array(&p, col->ids, set->count);
-	pg_text(&p, set->project_ref);
-	pg_bool(&p, set->restore);
-	pg_int_array(&p, col->after, set->count);
-	if (!pg_query(c, a, &select_before, &p, &r, e))
-		return false;
-	if ((size_t)pg_rows(r) != set->count)
+/* Locks everything that the activation changes, and reads what is replaced. */
+static bool ask_before(struct pg_conn *c, struct arena *a, const struct activation_set *set, const struct columns *col,
+		       struct before *out, struct err *e)
+{
+	const char **ids = arena_array(a, set->count, sizeof *ids);
+	struct pg_params lock = PG_PARAMS(a);
+	struct pg_params functions = PG_PARAMS(a);
+	struct pg_params deployments = PG_PARAMS(a);
+
+	*out = (struct before){0};
+	if (ids == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < set->count; i++)
+		if (set->items[i].deployment_id != NULL)
+			ids[out->deployment_count++] = set->items[i].deployment_id;
+	pg_text(&lock, set->project_ref);
+	pg_text_array(&functions, col->ids, set->count);
+	pg_text(&functions, set->project_ref);
+	pg_bool(&functions, set->restore);
+	pg_int_array(&functions, col->after, set->count);
+	pg_text_array(&deployments, ids, out->deployment_count);
+	return pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
+	       pg_queue(c, a, &select_before, &functions, &out->functions, e) &&
+	       (out->deployment_count == 0 || pg_queue(c, a, &lock_deployments, &deployments, &out->deployments, e)) &&
+	       pg_flush(c, e);
+}
+
+/* Notes what is replaced, and holds the caller to what it has seen. */
+static bool check_before(const struct before *b, struct activation_set *set, struct columns *col, struct err *e)
+{
+	if (pg_rows(b->lock) == 0)
+		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
+	set->generation = pg_get_int(b->lock, 0, 0);
+	set->release_number = pg_get_int(b->lock, 0, 1);
+	set->at = pg_get_int(b->lock, 0, 2);
+	if ((size_t)pg_rows(b->functions) != set->count)
 		return functions_gone(set, e);
 	for (size_t i = 0; i < set->count; i++) {
 		struct activation *item = &set->items[i];
 
-		item->version_before = (int)pg_get_int(r, (int)i, 1);
+		item->version_before = (int)pg_get_int(b->functions, (int)i, 1);
 		col->before[i] = item->version_before;
-		item->traffic_before = pg_get_text(r, (int)i, 3);
+		item->traffic_before = pg_get_text(b->functions, (int)i, 3);
 		col->traffic_before[i] = or_empty(item->traffic_before);
 		/* Retention has removed it since the caller chose it. */
-		if (!pg_get_bool(r, (int)i, 4))
+		if (!pg_get_bool(b->functions, (int)i, 4))
 			return version_gone(item, e);
 		if (item->expected.set && (item->expected.active_version != item->version_before ||
-					   item->expected.updated_at != pg_get_int(r, (int)i, 2)))
+					   item->expected.updated_at != pg_get_int(b->functions, (int)i, 2)))
 			return err_set(e, ERR_PRECONDITION, NULL, "The function %s was changed since you read it",
 				       item->slug);
 	}
-	return true;
+	if (b->deployment_count == 0 || (size_t)pg_rows(b->deployments) == b->deployment_count)
+		return true;
+	(void)err_set(e, ERR_CONFLICT, "abandoned",
+		      "The deployment was ended meanwhile, since this process seemed to be gone");
+	return err_hint(e, "Deploy again. If it comes back, see in the log whether the database was out of reach.");
 }
 
 static bool write_functions(struct pg_conn *c, struct arena *a, const struct activation_set *set,
@@ -265,29 +304,20 @@ static bool write_functions(struct pg_conn *c, struct arena *a, const struct act
 	pg_text_array(&update, col->names, set->count);
 	pg_text_array(&update, col->sticky, set->count);
 	pg_int(&update, set->at);
-	if (!pg_query(c, a, &update_functions, &update, NULL, e)) {
-		if (pg_is_unique_violation(c)) {
-			(void)err_set(e, ERR_CONFLICT, "slug_taken",
-				      "A function of this slug exists again, so the deleted one cannot come back");
-			(void)err_hint(e, "Delete the present one first, or deploy the old version's files to it.");
-		}
+	if (!pg_queue(c, a, &update_functions, &update, NULL, e))
 		return false;
-	}
 	if (!col->has_traffic)
 		return true;
 	pg_text_array(&traffic, col->ids, set->count);
 	pg_text_array(&traffic, col->traffic_after, set->count);
-	if (pg_query(c, a, &insert_traffic, &traffic, NULL, e))
-		return true;
-	return pg_is_foreign_key_violation(c) ? version_gone(&set->items[0], e) : false;
+	return pg_queue(c, a, &insert_traffic, &traffic, NULL, e);
 }
 
-static bool write_release(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct columns *col,
-			  const struct actor *who, struct err *e)
+static bool write_release(struct pg_conn *c, struct arena *a, const struct activation_set *set,
+			  const struct columns *col, const struct actor *who, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_params items = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, set->project_ref);
 	pg_int(&p, set->release_number);
@@ -296,16 +326,14 @@ static bool write_release(struct pg_conn *c, struct arena *a, struct activation_
 	pg_text(&p, set->message);
 	pg_text(&p, who->name);
 	pg_text(&p, who->request_id);
-	if (!pg_query(c, a, &insert_release, &p, &r, e))
-		return false;
-	set->release_id = pg_get_int(r, 0, 0);
-	pg_int(&items, set->release_id);
+	pg_text(&items, set->project_ref);
+	pg_int(&items, set->release_number);
 	pg_text_array(&items, col->ids, set->count);
 	pg_int_array(&items, col->before, set->count);
 	pg_int_array(&items, col->after, set->count);
 	pg_text_array(&items, col->traffic_before, set->count);
 	pg_text_array(&items, col->traffic_after, set->count);
-	return pg_query(c, a, &insert_items, &items, NULL, e);
+	return pg_queue(c, a, &insert_release, &p, NULL, e) && pg_queue(c, a, &insert_items, &items, NULL, e);
 }
 
 static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct activation_set *set, struct err *e)
@@ -316,7 +344,6 @@ static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct 
 	int64_t *booted = arena_array(a, set->count, sizeof *booted);
 	int64_t *ms = arena_array(a, set->count, sizeof *ms);
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 	size_t n = 0;
 
 	if (ids == NULL || checks == NULL || staged == NULL || booted == NULL || ms == NULL)
@@ -335,40 +362,38 @@ static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct 
 	}
 	if (n == 0)
 		return true;
-	pg_int(&p, set->release_id);
+	pg_text(&p, set->project_ref);
+	pg_int(&p, set->release_number);
 	pg_text_array(&p, ids, n);
 	pg_int_array(&p, staged, n);
 	pg_int_array(&p, booted, n);
 	pg_text_array(&p, checks, n);
 	pg_int_array(&p, ms, n);
-	if (!pg_query(c, a, &update_deployments, &p, &r, e))
-		return false;
-	if ((size_t)pg_rows(r) == n)
-		return true;
-	(void)err_set(e, ERR_CONFLICT, "abandoned",
-		      "The deployment was ended meanwhile, since this process seemed to be gone");
-	return err_hint(e, "Deploy again. If it comes back, see in the log whether the database was out of reach.");
+	return pg_queue(c, a, &update_deployments, &p, NULL, e);
 }
 
 bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct actor *who,
 			 struct err *e)
 {
-	struct pg_params lock = PG_PARAMS(a);
-	struct pg_result *r;
+	struct before before;
 	struct columns col;
 
 	if (!make_columns(a, set->items, set->count, &col))
 		return err_no_memory(e);
-	pg_text(&lock, set->project_ref);
-	if (!pg_query(c, a, &lock_project, &lock, &r, e))
-		return false;
-	if (pg_rows(r) == 0)
-		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
-	set->generation = pg_get_int(r, 0, 0);
-	set->release_number = pg_get_int(r, 0, 1);
-	set->at = pg_get_int(r, 0, 2);
-	return read_before(c, a, set, &col, e) && write_functions(c, a, set, &col, e) &&
-	       write_release(c, a, set, &col, who, e) && finish_deployments(c, a, set, e);
+	return ask_before(c, a, set, &col, &before, e) && check_before(&before, set, &col, e) &&
+	       write_functions(c, a, set, &col, e) && write_release(c, a, set, &col, who, e) &&
+	       finish_deployments(c, a, set, e);
+}
+
+void deployment_explain(const struct pg_conn *c, const struct activation_set *set, struct err *e)
+{
+	if (pg_failed(c) == &update_functions && pg_is_unique_violation(c)) {
+		(void)err_set(e, ERR_CONFLICT, "slug_taken",
+			      "A function of this slug exists again, so the deleted one cannot come back");
+		(void)err_hint(e, "Delete the present one first, or deploy the old version's files to it.");
+	} else if (pg_failed(c) == &insert_traffic && pg_is_foreign_key_violation(c)) {
+		(void)version_gone(&set->items[0], e);
+	}
 }
 
 /* Reading */

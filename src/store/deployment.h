@@ -7,8 +7,8 @@
 #include "store/pg.h"
 
 /*
- * status: pending, or bundled (stored, and over; a later call activates the version with a deployment of its own).
- * instance: the process that carries it out (service/heartbeat.h).
+ * Queued (store/pg.h). status: pending, or bundled (stored, and over; a later call activates the version with a
+ * deployment of its own). instance: the process that carries it out (service/heartbeat.h).
  */
 MUST_CHECK bool deployment_insert(struct pg_conn *c, struct arena *a, const char *id, const char *function_id,
 				  int version, const char *status, const char *instance, const struct actor *who,
@@ -35,10 +35,12 @@ MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, co
  * and not deleted (ERR_NOT_FOUND otherwise; set->restore takes deleted ones as well) and as the caller has seen it
  * (ERR_PRECONDITION), moves the active versions, adds one to the generation, writes the release and its items, and ends
  * the deployments as active, or refuses where one has ended meanwhile (ERR_CONFLICT). Fills what the set has for
- * results.
+ * results. What it writes is queued (store/pg.h): where a later call fails by it, deployment_explain() puts the error
+ * in the words of the activation.
  */
 MUST_CHECK bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set,
 				    const struct actor *who, struct err *e);
+void deployment_explain(const struct pg_conn *c, const struct activation_set *set, struct err *e);
 
 /* The newest first, those behind the deployment `after` (NULL: all), at most limit; of one function where slug is not
  * NULL. */

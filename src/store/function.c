@@ -24,6 +24,17 @@ static const struct pg_stmt select_one_active = {
 	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = f.active_version" OF_PROJECT
 	" AND f.slug = $2",
 };
+/* The version that a rollback goes to: the given one, or with 0 that which the present one took the place of, as the
+ * newest release that made the present one active tells; and whether the runtime has ever booted it. */
+static const struct pg_stmt select_rollback = {
+	"function_find_rollback",
+	"SELECT " COLUMNS ", " VERSION_COLUMNS ", EXISTS (SELECT FROM functions_admin.edge_function_deployments d"
+	" WHERE d.function_id = f.id AND d.version = v.version AND d.boot_check IS NOT NULL)" JOIN_VERSION
+	" AND v.version = CASE WHEN $3::int4 > 0 THEN $3::int4 ELSE (SELECT i.version_before FROM "
+	"functions_admin.release_items i WHERE i.function_id = f.id AND i.version_after = f.active_version"
+	" AND i.version_before IS DISTINCT FROM i.version_after ORDER BY i.release_id DESC LIMIT 1) END" OF_PROJECT
+	" AND f.slug = $2 AND f.active_version IS NOT NULL",
+};
 static const struct pg_stmt select_version = {
 	"function_find_version",
 	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = $3::int4" OF_PROJECT " AND f.slug = $2",
@@ -87,8 +98,9 @@ static const struct pg_stmt select_shares = {
 };
 static const struct pg_stmt select_all_shares = {
 	"function_all_shares",
-	"SELECT t.version::int4, t.percent::int4, t.function_id::text FROM functions_admin.function_traffic t"
-	" JOIN functions_admin.edge_functions f ON f.id = t.function_id" OF_PROJECT
+	"SELECT t.function_id::text, t.percent::int4, " VERSION_COLUMNS " FROM functions_admin.function_traffic t"
+	" JOIN functions_admin.edge_functions f ON f.id = t.function_id JOIN functions_admin.edge_function_versions v"
+	" ON v.function_id = t.function_id AND v.version = t.version" OF_PROJECT
 	" ORDER BY t.function_id, t.percent DESC, t.version DESC",
 };
 
@@ -114,15 +126,17 @@ static bool read_with_version(const struct pg_result *r, int row, struct arena *
 	return version_read(r, row, COLUMN_COUNT, a, &f->version);
 }
 
-bool function_list_active(struct pg_conn *c, struct arena *a, const char *project_ref, struct function_list *out,
-			  struct err *e)
+bool function_ask_active(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out,
+			 struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, project_ref);
-	if (!pg_query(c, a, &select_active, &p, &r, e))
-		return false;
+	return pg_queue(c, a, &select_active, &p, out, e);
+}
+
+bool function_read_active(const struct pg_result *r, struct arena *a, struct function_list *out, struct err *e)
+{
 	out->count = (size_t)pg_rows(r);
 	out->items = arena_array(a, out->count, sizeof *out->items);
 	if (out->items == NULL)
@@ -131,6 +145,14 @@ bool function_list_active(struct pg_conn *c, struct arena *a, const char *projec
 		if (!read_with_version(r, (int)i, a, &out->items[i]))
 			return err_no_memory(e);
 	return true;
+}
+
+bool function_list_active(struct pg_conn *c, struct arena *a, const char *project_ref, struct function_list *out,
+			  struct err *e)
+{
+	struct pg_result *r;
+
+	return function_ask_active(c, a, project_ref, &r, e) && pg_flush(c, e) && function_read_active(r, a, out, e);
 }
 
 static bool not_found(struct err *e)
@@ -182,6 +204,30 @@ bool function_find_version(struct pg_conn *c, struct arena *a, const char *proje
 	pg_text(&p, slug);
 	pg_int(&p, version);
 	return find(c, a, &select_version, &p, true, out, e);
+}
+
+bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,
+			    struct function *out, bool *booted, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, project_ref);
+	pg_text(&p, slug);
+	pg_int(&p, version);
+	if (!pg_query(c, a, &select_rollback, &p, &r, e))
+		return false;
+	if (pg_rows(r) > 0) {
+		*booted = pg_get_bool(r, 0, COLUMN_COUNT + VERSION_COLUMN_COUNT);
+		return read_with_version(r, 0, a, out) ? true : err_no_memory(e);
+	}
+	/* Which of the two is missing? */
+	if (!function_find_active(c, a, project_ref, slug, out, e))
+		return false;
+	if (version > 0)
+		return version_not_found(version, e);
+	(void)err_set(e, ERR_CONFLICT, "nothing_before", "No version was active before the present one");
+	return err_hint(e, "Name the version to go to: GET .../versions lists them.");
 }
 
 bool function_find_deleted(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
@@ -249,20 +295,23 @@ bool function_shares(struct pg_conn *c, struct arena *a, const char *function_id
 	return true;
 }
 
-bool function_each_share(struct pg_conn *c, struct arena *a, const char *project_ref,
-			 bool (*fn)(void *ctx, const char *function_id, const struct share *share), void *ctx,
+bool function_ask_shares(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out,
 			 struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, project_ref);
-	if (!pg_query(c, a, &select_all_shares, &p, &r, e))
-		return false;
-	for (int i = 0; i < pg_rows(r); i++) {
-		struct share share = {(int)pg_get_int(r, i, 0), (int)pg_get_int(r, i, 1)};
+	return pg_queue(c, a, &select_all_shares, &p, out, e);
+}
 
-		if (!fn(ctx, pg_get_text(r, i, 2), &share))
+bool function_each_share(const struct pg_result *r, struct arena *a,
+			 bool (*fn)(void *ctx, const char *function_id, int percent, const struct version *v),
+			 void *ctx, struct err *e)
+{
+	for (int i = 0; i < pg_rows(r); i++) {
+		struct version v;
+
+		if (!version_read(r, i, 2, a, &v) || !fn(ctx, pg_get_text(r, i, 0), (int)pg_get_int(r, i, 1), &v))
 			return err_no_memory(e);
 	}
 	return true;

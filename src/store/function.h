@@ -9,6 +9,12 @@
 MUST_CHECK bool function_list_active(struct pg_conn *c, struct arena *a, const char *project_ref,
 				     struct function_list *out, struct err *e);
 
+/* The same in two steps, for who asks more at once (pg_queue()). */
+MUST_CHECK bool function_ask_active(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out,
+				    struct err *e);
+MUST_CHECK bool function_read_active(const struct pg_result *r, struct arena *a, struct function_list *out,
+				     struct err *e);
+
 /* One of them. ERR_NOT_FOUND also for one that was never activated. */
 MUST_CHECK bool function_find_active(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				     struct function *out, struct err *e);
@@ -20,6 +26,13 @@ MUST_CHECK bool function_find_present(struct pg_conn *c, struct arena *a, const 
 /* A function that is not deleted, with one given version of it. ERR_NOT_FOUND: either is missing. */
 MUST_CHECK bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				      int version, struct function *out, struct err *e);
+
+/*
+ * As function_find_active(), with the version to go back to: `version`, or with 0 the one that was active before the
+ * present one (ERR_CONFLICT: there is none). *booted: the runtime has booted that version before.
+ */
+MUST_CHECK bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+				       int version, struct function *out, bool *booted, struct err *e);
 
 /* The function of this slug that was deleted last, without a version; one that has served before one that never did. */
 MUST_CHECK bool function_find_deleted(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
@@ -50,9 +63,13 @@ MUST_CHECK bool function_list_activity(struct pg_conn *c, struct arena *a, const
 MUST_CHECK bool function_shares(struct pg_conn *c, struct arena *a, const char *function_id, struct shares *out,
 				struct err *e);
 
-/* Calls fn for each share of the project's functions that have a split, by function; for most projects that is none. */
-MUST_CHECK bool function_each_share(struct pg_conn *c, struct arena *a, const char *project_ref,
-				    bool (*fn)(void *ctx, const char *function_id, const struct share *share),
+/* Asks (pg_queue()) for the shares of the project's functions that have a split; for most projects that is none. Then
+ * calls fn for each, by function. */
+MUST_CHECK bool function_ask_shares(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out,
+				    struct err *e);
+MUST_CHECK bool function_each_share(const struct pg_result *r, struct arena *a,
+				    bool (*fn)(void *ctx, const char *function_id, int percent,
+					       const struct version *v),
 				    void *ctx, struct err *e);
 
 #endif

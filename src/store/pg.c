@@ -24,15 +24,28 @@
  * frozen, or its network is gone. */
 #define SILENT_MS 1000
 
+/* A statement that waits to be sent. */
+struct queued {
+	struct queued *next;
+	const struct pg_stmt *stmt;
+	struct pg_params params;
+	struct arena *arena;
+	struct pg_result **out;
+	bool prepares; /* it is prepared on the way */
+};
+
 struct pg_conn {
 	struct pg_pool *pool;
 	PGconn *pq;
 	const struct pg_stmt *prepared[MAX_STATEMENTS];
 	size_t prepared_count;
 	char sqlstate[6];
-	int64_t heard_ms; /* when the server last answered on it */
+	int64_t heard_ms;         /* when the server last answered on it */
+	const char *const *begin; /* the commands that begin a transaction, still to be sent */
+	struct queued *queue;
+	struct queued **queue_end;
+	const struct pg_stmt *failed;
 	bool busy;
-	bool in_transaction;
 	bool patient; /* no deadline: pg_without_deadline() */
 	bool stale;   /* works, but another connection may do better: it is replaced when it is given back */
 };
@@ -196,8 +209,10 @@ bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct
 		pg_pool_free(pool);
 		return err_no_memory(e);
 	}
-	for (int i = 0; i < max; i++)
+	for (int i = 0; i < max; i++) {
 		pool->conns[i].pool = pool;
+		pool->conns[i].queue_end = &pool->conns[i].queue;
+	}
 	*out = pool;
 	return true;
 }
@@ -244,7 +259,6 @@ static void discard(struct pg_conn *c)
 	PQfinish(c->pq);
 	c->pq = NULL;
 	c->prepared_count = 0;
-	c->in_transaction = false;
 	c->patient = false;
 	c->stale = false;
 }
@@ -482,21 +496,77 @@ static bool query_failed(struct pg_conn *c, PGresult *res, const char *what, str
 	return err_set(e, ERR_INTERNAL, "database_error", "The database refused an operation");
 }
 
-static bool prepare(struct pg_conn *c, const struct pg_stmt *stmt, struct err *e)
-{
-	PGresult *res;
+/*
+ * Statements travel in groups, in libpq's pipeline mode: all are sent before the first answer is awaited, so a group
+ * costs one round trip. What follows a failed statement of its group is not carried out.
+ */
 
+static bool is_prepared(const struct pg_conn *c, const struct pg_stmt *stmt)
+{
 	for (size_t i = 0; i < c->prepared_count; i++)
 		if (c->prepared[i] == stmt)
 			return true;
-	if (c->prepared_count == MAX_STATEMENTS)
-		return err_set(e, ERR_INTERNAL, NULL, "too many prepared statements");
-	res = answer_to(c, PQsendPrepare(c->pq, stmt->name, stmt->sql, 0, NULL));
-	if (PQresultStatus(res) != PGRES_COMMAND_OK)
-		return query_failed(c, res, stmt->name, e);
-	PQclear(res);
-	c->prepared[c->prepared_count++] = stmt;
-	return true;
+	return false;
+}
+
+static void forget_prepared(struct pg_conn *c, const struct pg_stmt *stmt)
+{
+	for (size_t i = 0; i < c->prepared_count; i++)
+		if (c->prepared[i] == stmt) {
+			c->prepared[i] = c->prepared[--c->prepared_count];
+			return;
+		}
+}
+
+static bool send_command(struct pg_conn *c, const char *sql)
+{
+	return PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+static bool send_statement(struct pg_conn *c, struct queued *q)
+{
+	const struct pg_params *p = &q->params;
+
+	q->prepares = !is_prepared(c, q->stmt);
+	if (q->prepares) {
+		if (c->prepared_count == MAX_STATEMENTS ||
+		    PQsendPrepare(c->pq, q->stmt->name, q->stmt->sql, 0, NULL) != 1)
+			return false;
+		c->prepared[c->prepared_count++] = q->stmt;
+	}
+	return PQsendQueryPrepared(c->pq, q->stmt->name, p->count, p->values, p->lengths, p->formats, 1) == 1;
+}
+
+static bool send_group(struct pg_conn *c, bool commit)
+{
+	bool ok = PQenterPipelineMode(c->pq) == 1;
+
+	for (size_t i = 0; ok && c->begin != NULL && c->begin[i] != NULL; i++)
+		ok = send_command(c, c->begin[i]);
+	for (struct queued *q = c->queue; ok && q != NULL; q = q->next)
+		ok = send_statement(c, q);
+	return ok && (!commit || send_command(c, "COMMIT")) && PQpipelineSync(c->pq) == 1;
+}
+
+static bool is_done(const PGresult *res)
+{
+	ExecStatusType status = PQresultStatus(res);
+
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_PIPELINE_SYNC;
+}
+
+/* The group's next answer, NULL where it failed; *ok turns false, and e tells of the first that failed. */
+static PGresult *next_of_group(struct pg_conn *c, const char *what, bool *ok, struct err *e)
+{
+	PGresult *res = *ok || (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK) ? answer_to(c, 1) : NULL;
+
+	if (is_done(res))
+		return res;
+	if (*ok)
+		*ok = query_failed(c, res, what, e);
+	else
+		PQclear(res);
+	return NULL;
 }
 
 static void clear_result(void *res)
@@ -504,60 +574,170 @@ static void clear_result(void *res)
 	PQclear(res);
 }
 
-static bool run(struct pg_conn *c, const struct pg_stmt *stmt, const struct pg_params *p, PGresult **out, struct err *e)
+static bool read_statement(struct pg_conn *c, struct queued *q, bool ok, struct err *e)
 {
-	ExecStatusType status;
+	bool was_ok = ok;
 	PGresult *res;
 
-	if (!prepare(c, stmt, e))
+	if (q->prepares) {
+		res = next_of_group(c, q->stmt->name, &ok, e);
+		if (res == NULL)
+			forget_prepared(c, q->stmt);
+		PQclear(res);
+	}
+	res = next_of_group(c, q->stmt->name, &ok, e);
+	if (was_ok && !ok)
+		c->failed = q->stmt;
+	if (!ok || q->out == NULL)
+		PQclear(res);
+	else if (arena_defer(q->arena, clear_result, res))
+		*q->out = (struct pg_result *)res;
+	else
+		ok = err_no_memory(e);
+	return ok;
+}
+
+/* Sends the group and reads all its answers. */
+static bool exchange(struct pg_conn *c, bool commit, struct err *e)
+{
+	bool ok = true;
+
+	if (!send_group(c, commit)) {
+		ok = query_failed(c, NULL, "sending", e);
+		/* Of a connection that is not dead nobody knows how much went out. */
+		if (PQstatus(c->pq) == CONNECTION_OK)
+			discard(c);
+		return ok;
+	}
+	FA_CRASH_POINT("group.sent");
+	for (size_t i = 0; c->begin != NULL && c->begin[i] != NULL; i++)
+		PQclear(next_of_group(c, c->begin[i], &ok, e));
+	for (struct queued *q = c->queue; q != NULL; q = q->next)
+		ok = read_statement(c, q, ok, e);
+	if (commit)
+		PQclear(next_of_group(c, "COMMIT", &ok, e));
+	PQclear(next_of_group(c, "sync", &ok, e));
+	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK && PQexitPipelineMode(c->pq) != 1)
+		discard(c);
+	return ok;
+}
+
+static bool in_transaction(const struct pg_conn *c)
+{
+	return PQtransactionStatus(c->pq) == PQTRANS_INTRANS || PQtransactionStatus(c->pq) == PQTRANS_INERROR;
+}
+
+static const char *const begin_plain[] = {"BEGIN", NULL};
+static const char *const begin_lazy[] = {"BEGIN", "SET LOCAL synchronous_commit = off", NULL};
+static const char *const begin_snapshot[] = {"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL};
+
+/* Has nothing happened yet when the connection turns out to be dead, whatever of the group had arrived? */
+static bool may_repeat(const struct pg_conn *c, bool commit)
+{
+	if (c->begin != NULL)
+		return !commit || c->begin == begin_snapshot;
+	if (in_transaction(c))
 		return false;
-	res = answer_to(c, PQsendQueryPrepared(c->pq, stmt->name, p->count, p->values, p->lengths, p->formats, 1));
-	status = PQresultStatus(res);
-	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-		return query_failed(c, res, stmt->name, e);
-	*out = res;
+	for (const struct queued *q = c->queue; q != NULL; q = q->next)
+		if (strncmp(q->stmt->sql, "SELECT", 6) != 0)
+			return false;
 	return true;
+}
+
+static bool run_group(struct pg_conn *c, bool commit, struct err *e)
+{
+	bool repeatable = may_repeat(c, commit);
+	bool ok;
+
+	c->sqlstate[0] = '\0';
+	c->failed = NULL;
+	ok = exchange(c, commit, e);
+	/*
+	 * A connection that died while it lay idle in the pool, its server restarted for example, is found out here:
+	 * one fresh try. A server that was silent until the deadline is not asked again.
+	 */
+	if (!ok && repeatable && c->pq != NULL && PQstatus(c->pq) != CONNECTION_OK) {
+		*e = (struct err)ERR_INIT;
+		ok = connect_now(c, e) && exchange(c, commit, e);
+	}
+	c->begin = NULL;
+	c->queue = NULL;
+	c->queue_end = &c->queue;
+	return ok;
+}
+
+static struct queued *append(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
+			     struct pg_result **out)
+{
+	struct queued *q = p == NULL || !p->failed ? arena_alloc(a, sizeof *q) : NULL;
+
+	if (q == NULL)
+		return NULL;
+	q->stmt = stmt;
+	q->arena = a;
+	q->out = out;
+	if (p != NULL)
+		q->params = *p;
+	*c->queue_end = q;
+	c->queue_end = &q->next;
+	return q;
+}
+
+/* What the values point to may be gone when they are sent. */
+static bool keep_values(struct pg_params *p, struct arena *a)
+{
+	for (int i = 0; i < p->count; i++) {
+		size_t len = p->values[i] == NULL ? 0
+			     : p->formats[i] != 0 ? (size_t)p->lengths[i]
+						  : strlen(p->values[i]) + 1;
+		char *copy = p->values[i] != NULL ? arena_alloc(a, len) : NULL;
+
+		if (p->values[i] == NULL)
+			continue;
+		if (copy == NULL)
+			return false;
+		memcpy(copy, p->values[i], len);
+		p->values[i] = copy;
+	}
+	return true;
+}
+
+bool pg_queue(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
+	      struct pg_result **out, struct err *e)
+{
+	struct queued *q = append(c, a, stmt, p, out);
+
+	return q != NULL && keep_values(&q->params, a) ? true : err_no_memory(e);
+}
+
+bool pg_flush(struct pg_conn *c, struct err *e)
+{
+	return c->queue == NULL || run_group(c, false, e);
 }
 
 bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
 	      struct pg_result **out, struct err *e)
 {
-	static const struct pg_params none;
-	PGresult *res = NULL;
+	bool ok = append(c, a, stmt, p, out) != NULL ? run_group(c, false, e) : err_no_memory(e);
 
-	if (p != NULL && p->failed)
-		return err_no_memory(e);
-	c->sqlstate[0] = '\0';
-	if (!run(c, stmt, p != NULL ? p : &none, &res, e)) {
-		/*
-		 * A connection that died while it lay idle in the pool is found out here. Outside a transaction nothing
-		 * has happened yet for a statement that only reads, and the statement was not delivered to a dead
-		 * server: one fresh try.
-		 */
-		if (c->in_transaction || c->pq == NULL || PQstatus(c->pq) == CONNECTION_OK ||
-		    strncmp(stmt->sql, "SELECT", 6) != 0)
-			return false;
-		if (!connect_now(c, e) || !run(c, stmt, p != NULL ? p : &none, &res, e))
-			return false;
-	}
 	FA_CRASH_POINT("statement.done");
-	if (out == NULL) {
-		PQclear(res);
-		return true;
-	}
-	if (!arena_defer(a, clear_result, res))
-		return err_no_memory(e);
-	*out = (struct pg_result *)res;
-	return true;
+	return ok;
+}
+
+const struct pg_stmt *pg_failed(const struct pg_conn *c)
+{
+	return c->failed;
 }
 
 bool pg_script(struct pg_conn *c, const char *sql, struct err *e)
 {
-	PGresult *res = answer_to(c, PQsendQuery(c->pq, sql));
-	ExecStatusType status = PQresultStatus(res);
+	PGresult *res;
 
+	if ((c->begin != NULL || c->queue != NULL) && !run_group(c, false, e))
+		return false;
 	c->sqlstate[0] = '\0';
-	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+	res = answer_to(c, PQsendQuery(c->pq, sql));
+	if (!is_done(res))
 		return query_failed(c, res, "script", e);
 	PQclear(res);
 	return true;
@@ -578,50 +758,50 @@ bool pg_with_deadline(struct pg_conn *c, struct err *e)
 	return pg_script(c, sql, e);
 }
 
-static bool begin(struct pg_conn *c, const char *sql, struct err *e)
+static bool begin(struct pg_conn *c, const char *const *commands, struct err *e)
 {
-	if (!pg_script(c, sql, e)) {
-		/* The usual case: the server was restarted while this connection lay idle. Nothing has been done on it
-		 * yet. A server that was silent until the deadline is not asked again. */
-		if (c->pq == NULL || PQstatus(c->pq) == CONNECTION_OK || !connect_now(c, e) || !pg_script(c, sql, e))
-			return false;
-	}
-	c->in_transaction = true;
+	if (c->begin != NULL || in_transaction(c))
+		return err_set(e, ERR_INTERNAL, NULL, "A transaction is open already");
+	c->begin = commands;
 	return true;
 }
 
 bool pg_begin(struct pg_conn *c, struct err *e)
 {
-	return begin(c, "BEGIN", e);
+	return begin(c, begin_plain, e);
 }
 
 bool pg_begin_lazy(struct pg_conn *c, struct err *e)
 {
-	return begin(c, "BEGIN; SET LOCAL synchronous_commit = off", e);
+	return begin(c, begin_lazy, e);
 }
 
 bool pg_begin_snapshot(struct pg_conn *c, struct err *e)
 {
-	return begin(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e);
+	return begin(c, begin_snapshot, e);
 }
 
 bool pg_commit(struct pg_conn *c, struct err *e)
 {
 	bool ok;
 
-	c->in_transaction = false;
+	/* Nothing was sent since pg_begin(). */
+	if (c->begin != NULL && c->queue == NULL) {
+		c->begin = NULL;
+		return true;
+	}
 	FA_CRASH_POINT("commit.before");
-	ok = pg_script(c, "COMMIT", e);
+	ok = run_group(c, true, e);
 	FA_CRASH_POINT("commit.after");
 	return ok;
 }
 
 void pg_rollback(struct pg_conn *c)
 {
-	if (!c->in_transaction)
-		return;
-	c->in_transaction = false;
-	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK)
+	c->begin = NULL;
+	c->queue = NULL;
+	c->queue_end = &c->queue;
+	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK && in_transaction(c))
 		PQclear(answer_to(c, PQsendQuery(c->pq, "ROLLBACK")));
 }
 
@@ -683,41 +863,6 @@ const char *pg_get_text(const struct pg_result *r, int row, int col)
 struct pg_bytes pg_get_bytes(const struct pg_result *r, int row, int col)
 {
 	return (struct pg_bytes){PQgetvalue(pq_result(r), row, col), (size_t)PQgetlength(pq_result(r), row, col)};
-}
-
-static uint32_t be32(const char *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, 4);
-	return ntohl(v);
-}
-
-const char **pg_get_text_array(const struct pg_result *r, int row, int col, struct arena *a)
-{
-	struct pg_bytes b = pg_get_bytes(r, row, col);
-	const char *p = b.data;
-	uint32_t count;
-	const char **out;
-
-	if (pg_is_null(r, row, col) || b.len < 12)
-		return NULL;
-	count = be32(p) == 0 || b.len < 20 ? 0 : be32(p + 12);
-	out = arena_array(a, (size_t)count + 1, sizeof *out);
-	if (out == NULL)
-		return NULL;
-	p += 20;
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t len = be32(p);
-
-		/* The server sends what its array type promises; a NULL element (length -1) never occurs in our
-		 * columns. */
-		out[i] = arena_strndup(a, p + 4, len);
-		if (out[i] == NULL)
-			return NULL;
-		p += 4 + len;
-	}
-	return out;
 }
 
 int64_t pg_pool_epoch(struct pg_pool *pool)

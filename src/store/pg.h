@@ -5,6 +5,11 @@
  * Parameters travel apart from the text; results are always binary, so queries cast what they select to bool, int4,
  * int8, text or bytea.
  *
+ * What is waited for is mostly the way to the server and back, so statements travel in groups: pg_begin() and
+ * pg_queue() send nothing by themselves, and the next call that waits takes them along. Statements of a group are
+ * carried out in their order, each seeing what those before it did, and none after one that failed; outside of a
+ * transaction a group is one by itself.
+ *
  * A pg_conn belongs to one thread between pg_acquire() and pg_release(). Results live until the arena given to the call
  * is reset. Errors: ERR_UNAVAILABLE when the server cannot be reached, refuses, breaks off, is read-only or stays
  * silent beyond the request timeout (the connection is replaced at the next use); else ERR_INTERNAL with the server's
@@ -93,6 +98,20 @@ void pg_release(struct pg_conn *c);
 MUST_CHECK bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
 			 struct pg_result **out, struct err *e);
 
+/*
+ * As pg_query(), but its answer is awaited together with those after it: *out is there once the next pg_query(),
+ * pg_flush() or pg_commit() returned true. Where this statement fails, they do, with its error; pg_failed() tells which
+ * it was. The values are copied, out and the arena must live until then.
+ */
+MUST_CHECK bool pg_queue(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
+			 struct pg_result **out, struct err *e);
+
+/* Sends what is queued, and waits for its answers. */
+MUST_CHECK bool pg_flush(struct pg_conn *c, struct err *e);
+
+/* The statement that made the last call fail; NULL where it was none of the caller's. */
+const struct pg_stmt *pg_failed(const struct pg_conn *c);
+
 /* Several statements without parameters, for migrations and session commands: not prepared. */
 MUST_CHECK bool pg_script(struct pg_conn *c, const char *sql, struct err *e);
 
@@ -100,12 +119,14 @@ MUST_CHECK bool pg_script(struct pg_conn *c, const char *sql, struct err *e);
 MUST_CHECK bool pg_without_deadline(struct pg_conn *c, struct err *e);
 MUST_CHECK bool pg_with_deadline(struct pg_conn *c, struct err *e);
 
+/* Each goes out with the first statement. False only where a transaction is open already. */
 MUST_CHECK bool pg_begin(struct pg_conn *c, struct err *e);
 /* As pg_begin, but its commit need not wait for the disk: only where a later, waiting commit of the same deploy covers
  * it. */
 MUST_CHECK bool pg_begin_lazy(struct pg_conn *c, struct err *e);
 /* One consistent picture over several reads. */
 MUST_CHECK bool pg_begin_snapshot(struct pg_conn *c, struct err *e);
+/* With what is queued; where one of that fails, nothing is committed. */
 MUST_CHECK bool pg_commit(struct pg_conn *c, struct err *e);
 /* Quietly ends a transaction, if one is open. */
 void pg_rollback(struct pg_conn *c);

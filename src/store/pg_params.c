@@ -111,3 +111,40 @@ void pg_int_array(struct pg_params *p, const int64_t *items, size_t count)
 	}
 	array_param(p, OID_INT8, bytes, count);
 }
+
+/* Back */
+
+static uint32_t be32(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return ntohl(v);
+}
+
+const char **pg_get_text_array(const struct pg_result *r, int row, int col, struct arena *a)
+{
+	struct pg_bytes b = pg_get_bytes(r, row, col);
+	const char *p = b.data;
+	uint32_t count;
+	const char **out;
+
+	if (pg_is_null(r, row, col) || b.len < 12)
+		return NULL;
+	count = be32(p) == 0 || b.len < 20 ? 0 : be32(p + 12);
+	out = arena_array(a, (size_t)count + 1, sizeof *out);
+	if (out == NULL)
+		return NULL;
+	p += 20;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t len = be32(p);
+
+		/* The server sends what its array type promises; a NULL element (length -1) never occurs in our
+		 * columns. */
+		out[i] = arena_strndup(a, p + 4, len);
+		if (out[i] == NULL)
+			return NULL;
+		p += 4 + len;
+	}
+	return out;
+}

@@ -71,18 +71,27 @@ static void read_row(const struct pg_result *r, int row, struct project *p)
 	}
 }
 
-bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)
+bool project_ask(struct pg_conn *c, struct arena *a, const char *ref, struct pg_result **out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, ref);
-	if (!pg_query(c, a, &select_one, &p, &r, e))
-		return false;
+	return pg_queue(c, a, &select_one, &p, out, e);
+}
+
+bool project_read(const struct pg_result *r, struct project *out, struct err *e)
+{
 	if (pg_rows(r) == 0)
 		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
 	read_row(r, 0, out);
 	return true;
+}
+
+bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)
+{
+	struct pg_result *r;
+
+	return project_ask(c, a, ref, &r, e) && pg_flush(c, e) && project_read(r, out, e);
 }
 
 bool project_lock(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e)

@@ -8,6 +8,10 @@
 /* ref: 20 letters, or "default" for the default project. */
 MUST_CHECK bool project_find(struct pg_conn *c, struct arena *a, const char *ref, struct project *out, struct err *e);
 
+/* The same in two steps, for who asks more at once (pg_queue()). */
+MUST_CHECK bool project_ask(struct pg_conn *c, struct arena *a, const char *ref, struct pg_result **out, struct err *e);
+MUST_CHECK bool project_read(const struct pg_result *r, struct project *out, struct err *e);
+
 /* All of them by ref; with only != NULL that one alone. */
 MUST_CHECK bool project_list(struct pg_conn *c, struct arena *a, const char *only, struct project **out, size_t *count,
 			     struct err *e);

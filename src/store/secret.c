@@ -301,15 +301,16 @@ bool secret_revision_exists(struct pg_conn *c, struct arena *a, const char *proj
 	return true;
 }
 
-bool secret_pins(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t **out, size_t *count,
-		 struct err *e)
+bool secret_ask_pins(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
 	pg_text(&p, project_ref);
-	if (!pg_query(c, a, &select_pins, &p, &r, e))
-		return false;
+	return pg_queue(c, a, &select_pins, &p, out, e);
+}
+
+bool secret_read_pins(const struct pg_result *r, struct arena *a, int64_t **out, size_t *count, struct err *e)
+{
 	*count = (size_t)pg_rows(r);
 	*out = arena_array(a, *count, sizeof **out);
 	if (*out == NULL)

@@ -51,9 +51,12 @@ MUST_CHECK bool secret_revisions(struct pg_conn *c, struct arena *a, const char 
 MUST_CHECK bool secret_revision_exists(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t revision,
 				       bool *out, struct err *e);
 
-/* Revisions that a version which is active, or on its way to it, is pinned to; the current one may be among them. */
-MUST_CHECK bool secret_pins(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t **out, size_t *count,
-			    struct err *e);
+/* Asks (pg_queue()) for the revisions that a version which is active, or on its way to it, is pinned to; the current
+ * one may be among them. */
+MUST_CHECK bool secret_ask_pins(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out,
+				struct err *e);
+MUST_CHECK bool secret_read_pins(const struct pg_result *r, struct arena *a, int64_t **out, size_t *count,
+				 struct err *e);
 
 /* Up to `limit` rows of any project, history included, after row `after`, that another key than key_id sealed. */
 MUST_CHECK bool secret_sealed_otherwise(struct pg_conn *c, struct arena *a, const uint8_t key_id[4], int64_t after,

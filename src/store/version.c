@@ -35,15 +35,6 @@ static const struct pg_stmt select_list = {
 	"SELECT " VERSION_COLUMNS " FROM functions_admin.edge_function_versions v WHERE function_id = $1::uuid"
 	" AND ($2::int4 = 0 OR version < $2::int4) ORDER BY version DESC LIMIT $3::int4",
 };
-/* The newest release that made the present version active tells what it took the place of. */
-static const struct pg_stmt select_previous = {
-	"version_previous",
-	"SELECT i.version_before::int4 FROM functions_admin.release_items i"
-	" JOIN functions_admin.edge_functions f ON f.id = i.function_id"
-	" WHERE i.function_id = $1::uuid AND i.version_after = f.active_version AND i.version_before IS DISTINCT FROM "
-	"i.version_after"
-	" ORDER BY i.release_id DESC LIMIT 1",
-};
 static const struct pg_stmt select_last_active = {
 	"version_last_active",
 	"SELECT version_before::int4 FROM functions_admin.release_items WHERE function_id = $1::uuid"
@@ -103,7 +94,7 @@ static bool insert_file_rows(struct pg_conn *c, struct arena *a, const char *fun
 	pg_text_array(&p, paths, files->count);
 	pg_bytea_array(&p, sums, files->count);
 	pg_int_array(&p, sizes, files->count);
-	return pg_query(c, a, &insert_files, &p, NULL, e);
+	return pg_queue(c, a, &insert_files, &p, NULL, e);
 }
 
 bool version_insert(struct pg_conn *c, struct arena *a, const char *function_id, const struct version *v,
@@ -132,7 +123,7 @@ bool version_insert(struct pg_conn *c, struct arena *a, const char *function_id,
 	pg_int(&p, v->source_version);
 	pg_text(&p, v->source_project);
 	pg_text(&p, v->created_by);
-	return pg_query(c, a, &insert_version, &p, NULL, e) && insert_file_rows(c, a, function_id, v->number, files, e);
+	return pg_queue(c, a, &insert_version, &p, NULL, e) && insert_file_rows(c, a, function_id, v->number, files, e);
 }
 
 bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version, struct file_list *out,
@@ -160,6 +151,11 @@ bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, 
 	return true;
 }
 
+bool version_not_found(int number, struct err *e)
+{
+	return err_set(e, ERR_NOT_FOUND, "version_not_found", "The function has no version %d", number);
+}
+
 bool version_find(struct pg_conn *c, struct arena *a, const char *function_id, int number, struct version *out,
 		  struct err *e)
 {
@@ -171,7 +167,7 @@ bool version_find(struct pg_conn *c, struct arena *a, const char *function_id, i
 	if (!pg_query(c, a, &select_one, &p, &r, e))
 		return false;
 	if (pg_rows(r) == 0)
-		return err_set(e, ERR_NOT_FOUND, "version_not_found", "The function has no version %d", number);
+		return version_not_found(number, e);
 	return version_read(r, 0, 0, a, out) ? true : err_no_memory(e);
 }
 
@@ -193,18 +189,6 @@ bool version_list(struct pg_conn *c, struct arena *a, const char *function_id, i
 	for (size_t i = 0; i < out->count; i++)
 		if (!version_read(r, (int)i, 0, a, &out->items[i]))
 			return err_no_memory(e);
-	return true;
-}
-
-bool version_previous(struct pg_conn *c, struct arena *a, const char *function_id, int *out, struct err *e)
-{
-	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
-
-	pg_text(&p, function_id);
-	if (!pg_query(c, a, &select_previous, &p, &r, e))
-		return false;
-	*out = pg_rows(r) > 0 ? (int)pg_get_int(r, 0, 0) : 0;
 	return true;
 }
 

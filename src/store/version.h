@@ -13,10 +13,12 @@
 	" coalesce(v.source_version, 0)::int4, v.source_project, v.created_by,"                                        \
 	" (extract(epoch FROM v.created_at) * 1000)::int8"
 
+#define VERSION_COLUMN_COUNT 18
+
 /* Reads them from column `first` on. False when memory is out. */
 MUST_CHECK bool version_read(const struct pg_result *r, int row, int first, struct arena *a, struct version *out);
 
-/* Writes the version and its files; the blobs must be there. */
+/* Writes the version and its files (queued, store/pg.h); the blobs must be there. */
 MUST_CHECK bool version_insert(struct pg_conn *c, struct arena *a, const char *function_id, const struct version *v,
 			       const struct file_list *files, struct err *e);
 
@@ -24,16 +26,15 @@ MUST_CHECK bool version_insert(struct pg_conn *c, struct arena *a, const char *f
 MUST_CHECK bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version,
 			      struct file_list *out, struct err *e);
 
-/* ERR_NOT_FOUND "version_not_found". */
+/* ERR_NOT_FOUND "version_not_found", as version_not_found() sets it. */
 MUST_CHECK bool version_find(struct pg_conn *c, struct arena *a, const char *function_id, int number,
 			     struct version *out, struct err *e);
+
+bool version_not_found(int number, struct err *e);
 
 /* The newest first, those below `before` (0: all), at most limit. */
 MUST_CHECK bool version_list(struct pg_conn *c, struct arena *a, const char *function_id, int before, int limit,
 			     struct version_list *out, struct err *e);
-
-/* The version that was active before the present one; 0 where there was none. */
-MUST_CHECK bool version_previous(struct pg_conn *c, struct arena *a, const char *function_id, int *out, struct err *e);
 
 /* The version that a removed function served last; ERR_NOT_FOUND where it never served. */
 MUST_CHECK bool version_last_active(struct pg_conn *c, struct arena *a, const char *function_id, int *out,

@@ -180,7 +180,7 @@ const DEPLOYS = ['deploy', 'create', 'later', 'bulk', 'repeat'], ACTIVATES = ['d
 
 /** Point: the actions that come by. Those of an import and of a migration have tests of their own. */
 export const COVERED = {
-  'statement.done': EVERY, 'commit.before': EVERY, 'commit.after': EVERY,
+  'statement.done': EVERY, 'group.sent': EVERY, 'commit.before': EVERY, 'commit.after': EVERY,
   'staging.file_written': ['deploy', 'rebuild'], 'deploy.staged': ['deploy', 'create', 'bulk'], 'deploy.before_commit': DEPLOYS, 'deploy.after_commit': DEPLOYS,
   'publish.synced': ['deploy', 'create', 'bulk', 'rebuild'], 'publish.renamed': ['deploy', 'create', 'bulk', 'rebuild'], 'publish.exchanged': ['revert'],
   'deploy.published': DEPLOYS, 'prepare.staged': ['deploy', 'create', 'bulk', 'rollback'], 'prepare.booted': ['deploy', 'bulk', 'rollback', 'broken'],
@@ -204,7 +204,7 @@ export const COVERED = {
   'prune.functions_removed': ['prune'], 'prune.before_commit': ['prune'], 'prune.versions_removed': ['prune'], 'prune.blobs_removed': ['prune'], 'prune.releases_removed': ['prune'],
 };
 /** Points that every action passes, most of them many times. */
-export const OFTEN = new Set(['statement.done', 'commit.before', 'commit.after']);
+export const OFTEN = new Set(['statement.done', 'group.sent', 'commit.before', 'commit.after']);
 
 /** The points that the program which is tested has in it, sorted. */
 export function pointsOfTheProgram() {
