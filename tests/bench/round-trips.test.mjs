@@ -1,0 +1,68 @@
+// How often a request waits for PostgreSQL: most of a small change's time is that way there and back. A proxy between the two counts
+// what tells the end of each group of statements (ReadyForQuery). A statement that waits by itself again is seen here.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { makeService, startPostgres, temporaryFolder } from "../lib/service.mjs";
+
+const PORT = ".s.PGSQL.5432";
+let postgres, service, proxy, count = 0;
+
+/** Calls `each` for the type of every message from the server. */
+function messages(each) {
+  let left = Buffer.alloc(0);
+  return (chunk) => {
+    left = Buffer.concat([left, chunk]);
+    while (left.length >= 5) {
+      const size = 1 + left.readUInt32BE(1);
+      if (left.length < size) return;
+      each(String.fromCharCode(left[0]));
+      left = left.subarray(size);
+    }
+  };
+}
+
+before(async () => {
+  const folder = temporaryFolder("fa-proxy-");
+  postgres = await startPostgres();
+  proxy = net.createServer((client) => {
+    const server = net.connect(path.join(postgres.folder, PORT));
+    const take = messages((type) => { if (type === "Z") count++; });
+    server.on("data", take);
+    client.pipe(server).pipe(client);
+    for (const socket of [client, server]) socket.on("error", () => { client.destroy(); server.destroy(); });
+  }).listen(path.join(folder, PORT));
+  service = makeService(postgres, { options: { workers: 1, boot_check: "off" } });
+  service.writeConfig({ database_url: service.options.database_url.replace(encodeURIComponent(postgres.folder), encodeURIComponent(folder)) });
+  // The service runs as who started it, and so may open the socket.
+  fs.chmodSync(path.join(folder, PORT), 0o777);
+  await service.start();
+  for (const version of ["one", "two"]) assert.equal((await service.deploy("hello", { "index.ts": `// ${version}` })).status, 201);
+});
+after(async () => {
+  await service?.remove();
+  proxy?.close();
+  await postgres?.remove();
+});
+
+const json = (method, rest, body) => () => service.ask(method, service.functions(rest), { json: body() });
+let n = 0;
+for (const [what, most, request] of [
+  ["a rename", 5, json("PATCH", "/hello", () => ({ name: `hello ${n++}` }))],
+  ["a rollback to a release on disk", 7, json("POST", "/hello/rollback", () => ({ version: 1 + n++ % 2 }))],
+  ["a rollback to the version before", 7, json("POST", "/hello/rollback", () => ({}))],
+  ["a deploy of two small files", 8, () => service.deploy("hello", { "index.ts": `// ${n++}`, "part.ts": `// part ${n}` })],
+])
+  test(`${what} waits for PostgreSQL at most ${most} times`, async () => {
+    const seen = [];
+    // The first prepares its statements; the comparison every ten seconds asks as well, in one of them at most.
+    for (let i = 0; i < 4; i++) {
+      const from = count;
+      const answer = await request();
+      assert.ok(answer.status < 300, `${answer.status} ${answer.text}`);
+      seen.push(count - from);
+    }
+    assert.ok(Math.min(...seen) <= most, `${seen.join(", ")} times`);
+  });
