@@ -133,6 +133,16 @@ int64_t folder_free_bytes(const struct folder *f)
 
 /* Small files of our own */
 
+static bool sync_path(int at, const char *path, int flags)
+{
+	int fd = openat(at, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return ok;
+}
+
 static bool write_all(int fd, const void *data, size_t len)
 {
 	const char *p = data;
@@ -342,12 +352,17 @@ static bool put_stub_file(struct folder *f, const char *slug, const char *name, 
 static bool put_stub_link(struct folder *f, const char *slug, const char *release, struct err *e)
 {
 	char target[STUB_MAX];
+	char current[STUB_MAX];
 	char temporary[TEMPORARY_SIZE];
 	char path[NAME_MAX];
+	ssize_t n;
 
 	temporary_name(temporary, "link");
 	(void)snprintf(target, sizeof target, "../" RELEASES "/%s/%s/source", slug, release);
 	(void)snprintf(path, sizeof path, "%s/source", slug);
+	n = readlinkat(f->root, path, current, sizeof current);
+	if (n == (ssize_t)strlen(target) && memcmp(current, target, (size_t)n) == 0)
+		return true;
 	if (symlinkat(target, f->staging, temporary) != 0)
 		return folder_failed(errno, "Linking the source of", slug, e);
 	if (renameat(f->staging, temporary, f->root, path) == 0)
@@ -408,7 +423,12 @@ static bool build_stub(struct folder *f, const char *directory, const char *slug
 	if (symlinkat(target, f->staging, path) != 0)
 		return folder_failed(errno, "Linking the source of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/index.ts", directory);
-	return put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, e);
+	if (!put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, e))
+		return false;
+	/* Else a loss of power could leave the directory without index.ts, by which it is known as ours. */
+	return sync_path(f->staging, directory, O_DIRECTORY)
+		       ? true
+		       : folder_failed(errno, "Syncing the directory of", slug, e);
 }
 
 bool folder_check_adopt(const struct folder *f, const char *slug, struct err *e)
@@ -442,7 +462,13 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 	/* Beside the adopted ones first, so that what the exchange puts there is where it stays: the next start sweeps
 	 * staging/, and must never find somebody's directory in it. */
 	if (renameat2(f->staging, directory, adopted, directory, RENAME_NOREPLACE) != 0) {
-		(void)err_errno(e, errno, "Keeping the old directory of %s", slug);
+		(void)folder_failed(errno, "Keeping the old directory of", slug, e);
+		goto out;
+	}
+	/* The place where somebody's directory goes must outlive a loss of power as well. */
+	if (fsync(f->private) != 0) {
+		(void)folder_failed(errno, "Keeping the old directory of", slug, e);
+		(void)remove_tree(adopted, directory);
 		goto out;
 	}
 	FA_CRASH_POINT("adopt.prepared");
@@ -463,23 +489,19 @@ out:
 	return ok;
 }
 
-/* A new stub gets its name with index.ts in it, so that a directory of ours is never taken for a stranger's. */
-static bool make_stub(struct folder *f, const char *slug, const char *index, struct err *e)
+/* A new stub gets its name when it is whole, so that a directory of ours is never taken for a stranger's. */
+static bool make_stub(struct folder *f, const char *slug, const char *release, const char *deno_json, struct err *e)
 {
 	char directory[TEMPORARY_SIZE];
-	char file[NAME_MAX];
 
 	temporary_name(directory, "stub");
-	(void)snprintf(file, sizeof file, "%s/index.ts", directory);
-	if (mkdirat(f->staging, directory, f->mode) != 0)
-		return folder_failed(errno, "Making the directory of", slug, e);
-	if (put_file(f->staging, f->staging, file, index, strlen(index), f->mode & 0666, e) &&
-	    renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0) {
-		FA_CRASH_POINT("stub.made");
-		return true;
-	}
-	if (e->kind == ERR_NONE)
+	if (build_stub(f, directory, slug, release, deno_json, e)) {
+		if (renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0) {
+			FA_CRASH_POINT("stub.made");
+			return true;
+		}
 		(void)folder_failed(errno, "Making the directory of", slug, e);
+	}
 	(void)remove_tree(f->staging, directory);
 	return false;
 }
@@ -491,12 +513,11 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 
 	if (!folder_check_slug(f, slug, e))
 		return false;
-	if (read_stub(f, slug, current, sizeof current) && text_eq(current, release))
-		return true;
+	if (read_stub(f, slug, current, sizeof current) && current[0] == '\0')
+		return make_stub(f, slug, release, deno_json, e);
 	(void)snprintf(index, sizeof index, STUB_HEAD STUB_IMPORT "%s" STUB_TAIL, slug, release);
-	if (current[0] == '\0' && !make_stub(f, slug, index, e))
-		return false;
-	/* index.ts last: it is what a main service looks at. */
+	/* index.ts last: it is what a main service looks at. None of them is synced: where a loss of power brings an
+	 * old one back, the next start, which looks at each of them, puts the new one there again. */
 	if (!put_stub_file(f, slug, "deno.json", deno_json, e) || !put_stub_link(f, slug, release, e))
 		return false;
 	FA_CRASH_POINT("stub.linked");
@@ -547,6 +568,9 @@ bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 	if (renameat2(f->root, slug, f->staging, moved, RENAME_NOREPLACE) != 0)
 		return folder_failed(errno, "Removing the directory of", slug, e);
 	FA_CRASH_POINT("unlink.moved");
+	/* Before index.ts goes: a loss of power must not bring the directory back without it. */
+	if (fsync(f->root) != 0)
+		return folder_failed(errno, "Removing the directory of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/index.ts", moved);
 	if (unlinkat(f->staging, path, 0) != 0 && errno != ENOENT)
 		return folder_failed(errno, "Removing the directory of", slug, e);
@@ -571,49 +595,80 @@ static bool in_list(const char *const *list, const char *name)
 	return false;
 }
 
-/* Out of sight at once, then removed at leisure: a crash in between leaves no half release under its name. */
-static bool remove_release(struct folder *f, int dir, const char *slug, const char *release, struct err *e)
-{
-	char moved[TEMPORARY_SIZE];
+/*
+ * Out of sight at once, then removed at leisure: a crash in between leaves no half release under its name. Nor does a
+ * loss of power: that they are out of sight is synced before anything in them goes.
+ */
+struct removal {
+	struct folder *folder;
+	const char *slug;
+	char moved[TEMPORARY_SIZE]; /* below staging/ */
+	int from;
+	int to;
+};
 
-	temporary_name(moved, "gone");
-	if (renameat(dir, release, f->staging, moved) != 0)
-		return folder_failed(errno, "Removing a release of", slug, e);
+static bool begin_removal(struct removal *r, struct folder *f, const char *slug, struct err *e)
+{
+	*r = (struct removal){.folder = f, .slug = slug, .from = folder_dir_open(f->releases, slug), .to = -1};
+	if (r->from < 0)
+		return folder_failed(errno, "Opening the releases of", slug, e);
+	temporary_name(r->moved, "gone");
+	r->to = folder_dir_make(f->staging, r->moved, 0700);
+	if (r->to >= 0)
+		return true;
+	(void)close(r->from);
+	return folder_failed(errno, "Removing releases of", slug, e);
+}
+
+static bool take_out(const struct removal *r, const char *release, struct err *e)
+{
+	if (renameat(r->from, release, r->to, release) != 0)
+		return folder_failed(errno, "Removing a release of", r->slug, e);
 	FA_CRASH_POINT("remove.renamed");
-	return remove_tree(f->staging, moved) ? true : folder_failed(errno, "Removing a release of", slug, e);
+	return true;
+}
+
+static bool end_removal(struct removal *r, struct err *e)
+{
+	bool ok = (fsync(r->from) == 0 && remove_tree(r->folder->staging, r->moved)) ||
+		  folder_failed(errno, "Removing releases of", r->slug, e);
+
+	(void)close(r->to);
+	(void)close(r->from);
+	return ok;
 }
 
 bool folder_remove_release(struct folder *f, const char *slug, const char *release, struct err *e)
 {
-	int fd = folder_dir_open(f->releases, slug);
+	struct removal r;
 	bool ok;
 
-	if (fd < 0)
-		return folder_failed(errno, "Opening the releases of", slug, e);
-	ok = remove_release(f, fd, slug, release, e);
-	(void)close(fd);
-	return ok;
+	if (!begin_removal(&r, f, slug, e))
+		return false;
+	ok = take_out(&r, release, e);
+	return end_removal(&r, e) && ok;
 }
 
 bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e)
 {
-	int fd = folder_dir_open(f->releases, slug);
+	struct removal r;
 	struct dirent *entry;
 	bool ok = true;
 	DIR *dir;
 
-	if (fd < 0)
-		return errno == ENOENT ? true : folder_failed(errno, "Opening the releases of", slug, e);
-	dir = fdopendir(fd);
-	if (dir == NULL) {
-		(void)folder_failed(errno, "Reading the releases of", slug, e);
-		(void)close(fd);
+	if (faccessat(f->releases, slug, F_OK, 0) != 0 && errno == ENOENT)
+		return true;
+	if (!begin_removal(&r, f, slug, e))
 		return false;
-	}
-	while ((entry = readdir(dir)) != NULL)
+	dir = entries_of(openat(r.from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	if (dir == NULL)
+		ok = folder_failed(errno, "Reading the releases of", slug, e);
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
 		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") && !in_list(keep, entry->d_name))
-			ok = remove_release(f, fd, slug, entry->d_name, e) && ok;
-	(void)closedir(dir);
+			ok = take_out(&r, entry->d_name, e) && ok;
+	if (dir != NULL)
+		(void)closedir(dir);
+	ok = end_removal(&r, e) && ok;
 	if (ok && keep[0] == NULL && unlinkat(f->releases, slug, AT_REMOVEDIR) != 0 && errno != ENOENT &&
 	    errno != ENOTEMPTY)
 		return folder_failed(errno, "Removing the releases of", slug, e);
@@ -873,16 +928,6 @@ bool staging_remove(struct staging *s, const char *path, struct err *e)
 		free(gone);
 	}
 	return unlinkat(s->dir, path, 0) == 0 ? true : folder_failed(errno, "Removing", path, e);
-}
-
-static bool sync_path(int at, const char *path, int flags)
-{
-	int fd = openat(at, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (fd >= 0)
-		(void)close(fd);
-	return ok;
 }
 
 static bool sync_all(struct staging *s, struct err *e)

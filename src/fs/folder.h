@@ -60,8 +60,8 @@ bool folder_has_release(const struct folder *f, const char *slug, const char *re
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug);
 
 /*
- * Lets <slug> stand for the release, at once; nothing is done where it does so already. deno_json: what its deno.json
- * says.
+ * Lets <slug> stand for the release, at once; where it does so already, only what is missing of the stub is put there.
+ * deno_json: what its deno.json says.
  */
 MUST_CHECK bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json,
 			      struct err *e);

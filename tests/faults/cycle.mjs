@@ -5,6 +5,7 @@ import path from 'node:path';
 import pg from 'pg';
 import { agree } from '../lib/agree.mjs';
 import { BINARY, makeService, multipart, REF, startRuntime, until } from '../lib/service.mjs';
+import { powerOf } from './power.mjs';
 
 const SLUGS = ['one', 'two'], OTHER = 'zyxwvutsrqponmlkjihg';
 const TOKEN = { name: 'ci', scopes: ['functions:read'] };
@@ -229,13 +230,14 @@ const PICTURE = `SELECT json_build_object(
   FROM functions_admin.projects WHERE ref = '${REF}'`;
 
 /**
- * A service with two functions of three versions, and a second project. `env` goes to the program; `cut` is called when it
- * was killed, before it is started again.
+ * A service with two functions of three versions, and a second project. With `shim` (power.mjs) each kill is a loss of power,
+ * of the database's machine as well; `random` tells what it leaves of the folder.
  */
-export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {}) {
+export async function makeWorld(postgres, { shim, random } = {}) {
   const service = makeService(postgres, { options: { secrets_key: '0'.repeat(64) } }), runtime = await startRuntime(service.functionsDir);
   const armed = path.join(service.folder, 'crash'), elsewhere = path.join(service.folder, 'other');
   const raw = { getTypeParser: () => (value) => value };
+  const power = shim && powerOf(service.functionsDir, shim, service.folder);
   let client, clean = false;
 
   service.writeConfig({ runtime_url: runtime.url });
@@ -262,7 +264,10 @@ export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {
     activated: async () => Number(await at.sql('SELECT count(*) FROM functions_admin.edge_function_deployments WHERE active_at IS NOT NULL')),
     arm: (point, count) => fs.writeFileSync(armed, `${point}:${count}`),
     disarm: () => fs.rmSync(armed, { force: true }),
-    start: () => service.start({ env: { FA_CRASH_FILE: armed, ...env } }),
+    start() {
+      power?.begin();
+      return service.start({ env: { FA_CRASH_FILE: armed, ...power?.env } });
+    },
     async remove() {
       await at.disconnect();
       await service.stop('SIGKILL');
@@ -270,6 +275,16 @@ export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {
       await runtime.stop();
     },
   };
+
+  /** The program was killed. What PostgreSQL has not written, a transaction that was begun lazily for example, is lost too. */
+  async function loseEverything() {
+    await at.disconnect();
+    await postgres.stop('SIGQUIT');
+    const kept = power.cut(random);
+    await postgres.start();
+    await at.connect();
+    return kept;
+  }
 
   async function invariants() {
     const slugs = [...SLUGS, 'new'];
@@ -291,10 +306,13 @@ export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {
     assert.equal(chain.status, 0, chain.stdout + chain.stderr);
   }
 
-  /** One cycle: killed when it comes by the point for the `count`th time, started again, looked at. False: it did not come by. */
+  /**
+   * One cycle: killed when it comes by the point for the `count`th time, started again, looked at. False: it did not come by.
+   * Power is also lost right after the answer, where it did not.
+   */
   at.cycle = async (point, action, count) => {
     const spec = ACTIONS[action];
-    let reached = false, answer = null;
+    let reached = false, answer = null, kept = '';
     service.clearLog();
     try {
       if (!clean) { at.disarm(); await service.stop('SIGKILL'); await at.start(); }
@@ -319,12 +337,12 @@ export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {
         answer = await spec.run(at, context).catch(() => null);
       }
       if (!spec.command) {
-        service.child.kill('SIGTERM');
+        service.child.kill(power ? 'SIGKILL' : 'SIGTERM');
         reached = await service.ended() === 'SIGKILL';
         at.disarm();
       }
       if (!reached && spec.run) assert.ok(answer && (spec.refused ? answer.status === 400 || answer.status === 422 : answer.status < 300), `${answer?.status} ${answer?.text}`);
-      await cut();
+      if (power) kept = await loseEverything();
       await at.start();
       const now = await at.picture(), differs = Object.keys({ ...before, ...now }).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key])).sort();
       if (differs.length > 0) assert.deepEqual(differs, [...spec.changes].sort(), 'all of it, or nothing');
@@ -333,7 +351,7 @@ export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {
       await spec.after?.(at, context);
       await invariants();
     } catch (error) {
-      error.message = `${point}, ${action}, passage ${count}: ${error.message}\n${service.log.slice(-4000)}`;
+      error.message = `${point}, ${action}, passage ${count}${kept && `, kept ${kept}`}: ${error.message}\n${service.log.slice(-4000)}`;
       throw error;
     }
     clean = true;
@@ -351,20 +369,21 @@ export async function makeWorld(postgres, { env = {}, cut = async () => {} } = {
 }
 
 /** An import that is killed at the point, started again, and gone on with: nothing of the directory is lost. */
-export async function killedImport(postgres, point, { env = {}, cut = async () => {} } = {}) {
-  const service = makeService(postgres), armed = path.join(service.folder, 'crash');
+export async function killedImport(postgres, point, { shim, random } = {}) {
+  const service = makeService(postgres), armed = path.join(service.folder, 'crash'), power = shim && powerOf(service.functionsDir, shim, service.folder);
   try {
     const hand = path.join(service.functionsDir, 'hand'), adopted = path.join(service.functionsDir, '.functions-admin/adopted');
     fs.mkdirSync(hand);
     fs.writeFileSync(path.join(hand, 'index.ts'), 'Deno.serve(() => new Response("by hand"));\n');
     fs.writeFileSync(path.join(hand, '.env.local'), 'LEFT=out\n');
-    await service.start({ env: { FA_CRASH_FILE: armed, ...env } });
+    power?.begin();
+    await service.start({ env: { FA_CRASH_FILE: armed, ...power?.env } });
     fs.writeFileSync(armed, `${point}:1`);
     service.run('import');
     assert.equal(await service.ended(), 'SIGKILL', `${point} was come by`);
     fs.rmSync(armed);
-    await cut(service);
-    await service.start({ env });
+    power?.cut(random);
+    await service.start();
     assert.deepEqual(service.staging(), []);
     const inAdopted = () => fs.existsSync(adopted) ? fs.readdirSync(adopted) : [];
     const kept = () => [hand, ...inAdopted().map((name) => path.join(adopted, name))].filter((folder) => fs.existsSync(path.join(folder, '.env.local')));

@@ -23,6 +23,8 @@ export async function agree(service, runtime, slugs) {
     assert.equal(manifest.functions[slug].versions[0].version, version);
     assert.equal(manifest.functions[slug].versions[0].path, `.releases/${slug}/${release}`);
     assert.ok(service.stub(slug).includes(`/.releases/${slug}/${release}/index.ts`), `the stub of ${slug}: ${service.stub(slug)}`);
+    assert.equal(fs.readlinkSync(path.join(service.functionsDir, slug, 'source')), `../.releases/${slug}/${release}/source`);
+    assert.match(fs.readFileSync(path.join(service.functionsDir, slug, 'deno.json'), 'utf8'), /"lock":/);
     const source = path.join(service.functionsDir, '.releases', slug, release, 'source/index.ts');
     const called = await runtime.call(slug);
     assert.equal(called.headers.get('x-edge-function'), `${slug}; version=${version}`);

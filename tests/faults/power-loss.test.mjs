@@ -1,0 +1,81 @@
+// Power is lost at every named point of the source, and right after an answer: what was not synced of the folder is gone or cut
+// off (power.mjs), and so is what PostgreSQL had not written. What must be true after the next start is what must be true after
+// kill -9.
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { startPostgres } from '../lib/service.mjs';
+import { ACTIONS, COVERED, killedImport, makeWorld, OFTEN, randomNumbers } from './cycle.mjs';
+import { buildShim } from './power.mjs';
+import { counting } from './report.mjs';
+
+// The short run loses power once at every point, and after the answer to every action; the long one in each action that comes
+// by a point, and then at random: FA_CYCLES times, at most FA_SECONDS long. SEED=n repeats the same run.
+const LONG = Boolean(process.env.FA_LONG);
+const CYCLES = LONG ? Number(process.env.FA_CYCLES ?? 1_000) : 0;
+const SECONDS = Number(process.env.FA_SECONDS ?? 1e9);
+const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
+const next = randomNumbers(SEED);
+const counts = counting('power-loss.test.mjs', LONG ? `-${SEED}` : '');
+
+let postgres, shim, world;
+const renew = async () => { await world?.remove(); world = await makeWorld(postgres, { shim, random: next }); };
+
+before(async () => {
+  console.log(`SEED=${SEED} repeats this run`);
+  postgres = await startPostgres();
+  shim = buildShim(postgres.folder);
+  // What was committed lazily waits for the disk until something else does.
+  postgres.sql('postgres', `ALTER SYSTEM SET wal_writer_delay = '10s'`);
+  postgres.sql('postgres', `ALTER SYSTEM SET wal_writer_flush_after = '2GB'`);
+  await postgres.stop();
+  await postgres.start();
+  await renew();
+});
+after(async () => {
+  await world?.remove();
+  await postgres?.remove();
+  counts.write();
+});
+
+async function lost(point, action, count) {
+  const fault = `power lost: ${ACTIONS[action].label ?? action}`, promised = 'as after kill -9; what was answered for is there';
+  let reached;
+  try { reached = await world.cycle(point, action, count); } catch (error) { counts.trying(fault, promised); throw error; }
+  counts.trying(fault, promised)();
+  return reached;
+}
+const pick = (list) => list[Math.floor(next() * list.length)];
+
+for (const [point, actions] of Object.entries(COVERED)) {
+  test(`power is lost at ${point}`, async () => {
+    for (const action of LONG ? actions : [pick(actions)]) {
+      if (OFTEN.has(point)) await lost(point, action, 1 + Math.floor(next() * (LONG ? 12 : 4)));
+      else assert.ok(await lost(point, action, 1), `${action} comes by ${point}`);
+    }
+  });
+}
+
+test('power is lost right after the answer', async () => {
+  for (const action of Object.keys(ACTIONS)) if (ACTIONS[action].run) await lost('none', action, 1);
+});
+
+test('power is lost during an import', async () => {
+  for (const point of ['adopt.stub_built', 'adopt.prepared', 'adopt.exchanged']) {
+    const held = counts.trying('power lost: import', 'nothing of the directory that is replaced is lost; the import can be run again');
+    await killedImport(postgres, point, { shim, random: next });
+    held();
+  }
+});
+
+test('power is lost at random points', { skip: CYCLES === 0 && 'long: ./check --long' }, async () => {
+  const pairs = Object.entries(COVERED).flatMap(([point, actions]) => actions.map((action) => [point, action])), end = Date.now() + SECONDS * 1000;
+  let done = 0;
+  try {
+    for (; done < CYCLES && Date.now() < end; done++) {
+      const [point, action] = pick(pairs);
+      await lost(point, action, 1 + Math.floor(next() * (OFTEN.has(point) ? 20 : 3)));
+      if (done % 250 === 249) await renew();
+    }
+  } finally { console.log(`SEED=${SEED}: power was lost ${done} times`); }
+});
