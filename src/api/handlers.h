@@ -56,6 +56,9 @@ bool flat_get(struct call *c, struct err *e);
 bool flat_deploy(struct call *c, struct err *e);
 bool flat_delete(struct call *c, struct err *e);
 
+/* doctor.c */
+bool doctor_get(struct call *c, struct err *e);
+
 /* audit.c */
 bool audit_list_entries(struct call *c, struct err *e);
 

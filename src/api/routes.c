@@ -42,6 +42,8 @@ const struct route api_routes[] = {
 	{"GET", "/v1/projects/{ref}/settings", SCOPE_FUNCTIONS_READ, 0, projects_settings},
 	{"PATCH", "/v1/projects/{ref}/settings", SCOPE_PROJECTS_ADMIN, 0, projects_set_settings},
 
+	{"GET", "/v1/projects/{ref}/doctor", SCOPE_PROJECTS_ADMIN, 0, doctor_get},
+
 	{"GET", FUNCTIONS, SCOPE_FUNCTIONS_READ, 0, functions_list},
 	{"POST", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_create},
 	{"PUT", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_bulk_update},

@@ -2,8 +2,8 @@
 
 static const struct pg_stmt select_status = {
 	"role_status",
-	"SELECT current_user::text, r.oid IS NOT NULL AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND"
-	" pg_has_role(r.oid, " PG_MAY_TAKE "), concat_ws(', ',"
+	"SELECT session_user::text, r.oid IS NOT NULL AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND"
+	" pg_has_role(session_user, r.oid, " PG_MAY_TAKE "), concat_ws(', ',"
 	" CASE WHEN r.rolsuper THEN 'it is a superuser' END,"
 	" CASE WHEN r.rolcreaterole THEN 'it may make roles' END,"
 	" CASE WHEN r.rolbypassrls THEN 'row security does not hold it' END,"

@@ -8,7 +8,7 @@
 #include "store/pg.h"
 
 struct role_status {
-	const char *user;  /* who this connection is */
+	const char *user;  /* who logged in, whatever role was taken since */
 	bool usable;       /* that user may take the role, and the role has rights on the schema */
 	const char *extra; /* what the role may do that it should not, in words; "" for nothing. In the arena. */
 };

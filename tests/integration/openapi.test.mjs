@@ -138,6 +138,7 @@ test('every operation succeeds as described', async () => {
   await ok(200, 'POST', `/v1/projects/${REF}/releases/${releases.json.data[0].id}/rollback`);
   await ok(200, 'PATCH', `/v1/projects/${REF}/settings`, { json: { retention: { versions: 50 }, smoke_test: null } });
   await ok(200, 'GET', `/v1/projects/${REF}/settings`);
+  assert.equal((await ok(200, 'GET', `/v1/projects/${REF}/doctor`)).json.healthy, true);
   await ok(200, 'GET', service.functions('/hello/files?version=1'));
   await ok(200, 'POST', service.functions('/hello/validate'), { body: again.body, headers: { 'content-type': again.type } });
   await ok(200, 'POST', '/mcp', { json: { jsonrpc: '2.0', id: 1, method: 'ping' } });

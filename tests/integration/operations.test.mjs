@@ -185,6 +185,46 @@ describe('doctor', () => {
     });
   });
 
+  test('the API asks the service itself: what is wrong is a finding, and the answer is still there', async () => {
+    await withService({}, async (service) => {
+      const ask = async (headers) => {
+        const answer = await service.ask('GET', `/v1/projects/${REF}/doctor`, { headers });
+        assert.equal(answer.status, 200);
+        for (const secret of [...Object.values(SECRETS), SERVICE_ROLE]) assert.ok(!answer.text.includes(secret));
+        for (const check of answer.json.checks) assert.equal(check.verdict !== 'ok', 'hint' in check, check.check);
+        return { healthy: answer.json.healthy, ...Object.fromEntries(answer.json.checks.map((c) => [c.check, c])) };
+      };
+      const verdicts = (found) => Object.fromEntries(Object.entries(found).map(([name, c]) => [name, c.verdict ?? c]));
+      const runtime = await startRuntime(service.functionsDir);
+      service.writeConfig({ runtime_url: runtime.url });
+      await service.start();
+      assert.equal((await service.deploy('hello', 'one')).status, 201);
+      assert.deepEqual(verdicts(await ask()), { healthy: true, gateway: 'ok', database: 'ok', db_role: 'ok', functions_dir: 'ok', drift: 'ok', runtime: 'ok', generation: 'ok' });
+      const through = await ask({ 'x-forwarded-for': '198.51.100.4' });
+      assert.deepEqual([through.gateway.verdict, through.healthy, /trusted_proxies/.test(through.gateway.hint)], ['warning', true, true]);
+      const file = path.join(service.functionsDir, '.functions-admin/manifest.json'), manifest = fs.readFileSync(file, 'utf8');
+      fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(manifest), generation: 99 }));
+      const ahead = (await ask()).generation;
+      assert.deepEqual([ahead.verdict, ahead.message], ['warning', 'the runtime serves generation 99, the database is at 1']);
+      fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(manifest), project: 'zzzzzzzzzzzzzzzzzzzz' }));
+      const foreign = await ask();
+      assert.deepEqual([foreign.runtime.verdict, foreign.healthy], ['wrong', false]);
+      fs.writeFileSync(file, manifest);
+      await runtime.stop();
+      assert.deepEqual([(await ask()).runtime.verdict, (await ask()).healthy], ['wrong', false]);
+      fs.renameSync(service.functionsDir, `${service.functionsDir}.away`);
+      const folder = (await ask()).functions_dir;
+      fs.renameSync(`${service.functionsDir}.away`, service.functionsDir);
+      assert.deepEqual([folder.verdict, /No such file/.test(folder.message)], ['wrong', true]);
+      await service.stop();
+      service.writeConfig({ trusted_proxies: '192.0.2.7', db_role: 'pg_read_all_data' });
+      await service.start();
+      const now = await ask({ 'x-forwarded-for': '198.51.100.4' });
+      assert.deepEqual([now.gateway.verdict, /came from 198\.51\.100\.4$/.test(now.gateway.message)], ['ok', true]);
+      assert.equal(now.db_role.verdict, 'warning');
+    });
+  });
+
   test('a folder of another user', { skip: !asRoot && 'needs root, to be another user' }, async () => {
     await withService({}, async (service) => {
       fs.chmodSync(service.config, 0o644);

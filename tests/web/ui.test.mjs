@@ -435,6 +435,30 @@ test("the list: how calls are split, who changed it, its last error; sorted by e
   await ui.finish();
 });
 
+test("status: what the doctor finds, with what to do first; it is looked at again when asked", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  const findings = page.getByRole("list", { name: "Findings" }).getByRole("listitem");
+  await ui.view("status");
+  await page.getByText("All is well").waitFor();
+  assert.match(await findings.filter({ hasText: "Edge runtime" }).innerText(), new RegExp(`serves generation \\d+ of project ${stack.ref}`));
+  const manifest = path.join(stack.functionsDir, ".functions-admin/manifest.json");
+  fs.renameSync(stack.functionsDir, `${stack.functionsDir}.away`);
+  try {
+    await page.getByRole("button", { name: "Look again" }).click();
+    await page.getByText(/things? to mend/).waitFor();
+    assert.match(await findings.first().innerText(), /^Functions folder\s*: wrong\s+.*No such file or directory\s+Make the directory/);
+    assert.deepEqual(await axe(page), []);
+    await shot(page, "status-wrong-dark");
+  } finally {
+    fs.renameSync(`${stack.functionsDir}.away`, stack.functionsDir);
+  }
+  assert.ok(fs.existsSync(manifest));
+  await page.getByRole("button", { name: "Look again" }).click();
+  await page.getByText("All is well").waitFor();
+  await ui.finish();
+});
+
 describe("the session", () => {
   test("without the dashboard's login there is no page", async () => {
     const answer = await fetch(`${stack.env.API_URL}/ui/`);
@@ -543,7 +567,7 @@ test("what was changed on disk is said above the list, and not once it is put ba
 describe("every page, in both schemes and at a phone's width", () => {
   const pages = {
     functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
-    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", "functions/hello/secrets": "function-secrets",
+    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", status: "status", "functions/hello/secrets": "function-secrets",
   };
   for (const [name, scheme, viewport] of [["dark", "dark", DESKTOP], ["light", "light", DESKTOP], ["phone", "light", PHONE]]) {
     test(name, async () => {

@@ -1,4 +1,4 @@
-import { FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Sun, X, Zap } from "lucide-react";
+import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Sun, X, Zap } from "lucide-react";
 import { Suspense, lazy, useCallback, useEffect, useState, type ComponentType, type ReactNode } from "react";
 import { ApiError, json, storedToken, setCredential, whenUnauthorized, type Project, type Session } from "./api";
 import { forgetAll } from "./hooks";
@@ -15,6 +15,7 @@ const Templates = lazy(() => import("./pages/templates").then((module) => ({ def
 const Tokens = lazy(() => import("./pages/tokens").then((module) => ({ default: module.Tokens })));
 const Secrets = lazy(() => import("./pages/secrets").then((module) => ({ default: module.ProjectSecrets })));
 const Audit = lazy(() => import("./pages/audit").then((module) => ({ default: module.Audit })));
+const Status = lazy(() => import("./pages/status").then((module) => ({ default: module.Status })));
 const Releases = lazy(() => import("./pages/releases").then((module) => ({ default: module.Releases })));
 
 interface Section {
@@ -32,6 +33,7 @@ const sections: Section[] = [
   { id: "templates", label: "Templates", icon: LayoutTemplate, page: Templates, needs: ["GET", "/v1/templates"] },
   { id: "tokens", label: "Access tokens", icon: KeyRound, page: Tokens, needs: ["GET", "/v1/access-tokens"] },
   { id: "audit", label: "Audit log", icon: ScrollText, page: Audit, needs: ["GET", `${PROJECT}/audit`] },
+  { id: "status", label: "Status", icon: Activity, page: Status, needs: ["GET", `${PROJECT}/doctor`] },
 ];
 
 type State =
