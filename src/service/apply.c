@@ -5,6 +5,7 @@
 #include "core/text.h"
 #include "fs/release.h"
 #include "service/drift.h"
+#include "service/hold.h"
 #include "service/secret.h"
 #include "service/settings.h"
 #include "store/blob.h"
@@ -657,11 +658,16 @@ bool apply_remove_gone(struct service *s, struct pg_conn *c, struct arena *a, st
 static bool fail_abandoned(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
 {
 	int64_t count = 0;
+	size_t busy_count;
+	const char **busy = hold_list(s, a, &busy_count);
 
-	if (!deployment_fail_abandoned(c, a, s->cfg->project_ref, service_instance(s), s->predecessor, &count, e))
+	if (busy == NULL)
+		return err_no_memory(e);
+	if (!deployment_fail_abandoned(c, a, s->cfg->project_ref, service_instance(s), s->predecessor, busy, busy_count,
+				       &count, e))
 		return false;
 	if (count > 0)
-		log_warn("%lld deployments that another process left unfinished have failed", (long long)count);
+		log_warn("%lld deployments that were left unfinished have failed", (long long)count);
 	return true;
 }
 

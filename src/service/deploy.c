@@ -223,7 +223,7 @@ static void record_failure(struct service *s, struct arena *a, const char *deplo
 	metrics_count(METRICS_DEPLOYMENT_FAILED, 1);
 	log_warn("deployment %s failed: %s", deployment_id, why->message);
 	if (!pg_acquire(s->pool, &c, &ignored) || !deployment_fail(c, a, deployment_id, why, &ignored))
-		log_warn("deployment %s: its failure could not be recorded; the next start does it", deployment_id);
+		log_warn("deployment %s: its failure could not be recorded; the sweep does it", deployment_id);
 	pg_release(c);
 }
 

@@ -75,6 +75,27 @@ bool hold_take(struct service *s, const char *slug, struct err *e)
 	return ok || err_no_memory(e);
 }
 
+const char **hold_list(struct service *s, struct arena *a, size_t *count)
+{
+	const char **slugs = NULL;
+	size_t n = 0;
+	bool ok;
+
+	(void)pthread_mutex_lock(&s->holds->lock);
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (const struct held *h = s->holds->buckets[i]; h != NULL; h = h->next)
+			n++;
+	slugs = arena_array(a, n + 1, sizeof *slugs);
+	ok = slugs != NULL;
+	n = 0;
+	for (size_t i = 0; ok && i < BUCKETS; i++)
+		for (const struct held *h = s->holds->buckets[i]; ok && h != NULL; h = h->next)
+			ok = (slugs[n++] = arena_strdup(a, h->slug)) != NULL;
+	(void)pthread_mutex_unlock(&s->holds->lock);
+	*count = n;
+	return ok ? slugs : NULL;
+}
+
 void hold_drop(struct service *s, const char *slug, bool tidy)
 {
 	struct held **at;

@@ -17,6 +17,9 @@ void holds_free(struct holds *h);
 /* To be called before a release of slug is staged or used. */
 MUST_CHECK bool hold_take(struct service *s, const char *slug, struct err *e);
 
+/* The slugs that are held, in the arena; NULL where memory is out. */
+const char **hold_list(struct service *s, struct arena *a, size_t *count);
+
 /* Undoes one hold_take. tidy: something was activated, removed or given up, so there may be releases to remove. */
 void hold_drop(struct service *s, const char *slug, bool tidy);
 

@@ -206,7 +206,7 @@ static void record_failure(struct service *s, struct arena *a, const struct roll
 		ok = ok && deployment_fail(c, a, r->items[i].deployment_id, why, &ignored);
 	}
 	if (!ok)
-		log_warn("a failed deployment could not be recorded; the next start does it");
+		log_warn("a failed deployment could not be recorded; the sweep does it");
 	pg_release(c);
 }
 

@@ -28,12 +28,15 @@ static const struct pg_stmt fail_abandoned = {
 	"deployment_fail_abandoned",
 	"WITH gone AS (UPDATE functions_admin.edge_function_deployments d SET status = 'failed', error_code = "
 	"'abandoned',"
-	" error_message = 'The service stopped before this deployment was finished', finished_at = clock_timestamp()"
+	" error_message = CASE WHEN d.instance_id::text = $2 THEN 'How this deployment ended could not be recorded'"
+	"  ELSE 'The service stopped before this deployment was finished' END, finished_at = clock_timestamp()"
 	" WHERE finished_at IS NULL AND status IN ('pending', 'staged', 'booted')"
 	" AND function_id IN (SELECT id FROM functions_admin.edge_functions WHERE project_ref = $1)"
 	" AND CASE WHEN d.instance_id IS NULL THEN d.created_at < now() - interval '1 hour'"
-	"  ELSE d.instance_id::text = $3 OR (d.instance_id::text <> $2 AND NOT EXISTS"
-	"   (SELECT FROM functions_admin.instances i WHERE i.id = d.instance_id AND i.alive_until > now())) END"
+	"  WHEN d.instance_id::text = $2 THEN d.created_at < now() - interval '1 minute' AND NOT EXISTS"
+	"   (SELECT FROM functions_admin.edge_functions f WHERE f.id = d.function_id AND f.slug = ANY ($4::text[]))"
+	"  ELSE d.instance_id::text = $3 OR NOT EXISTS"
+	"   (SELECT FROM functions_admin.instances i WHERE i.id = d.instance_id AND i.alive_until > now()) END"
 	" RETURNING 1)"
 	" SELECT count(*) FROM gone",
 };
@@ -151,7 +154,8 @@ bool deployment_rolled_back(struct pg_conn *c, struct arena *a, const char *cons
 }
 
 bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, const char *self,
-			       const char *dead, int64_t *count, struct err *e)
+			       const char *dead, const char *const *busy, size_t busy_count, int64_t *count,
+			       struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 	struct pg_result *r;
@@ -159,6 +163,7 @@ bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *p
 	pg_text(&p, project_ref);
 	pg_text(&p, self);
 	pg_text(&p, dead);
+	pg_text_array(&p, busy, busy_count);
 	if (!pg_query(c, a, &fail_abandoned, &p, &r, e))
 		return false;
 	*count = pg_get_int(r, 0, 0);

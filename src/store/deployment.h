@@ -23,12 +23,14 @@ MUST_CHECK bool deployment_verified(struct pg_conn *c, struct arena *a, const ch
 				    struct err *e);
 
 /*
- * Ends those that a killed process left behind, not active yet: of `dead`, which the caller knows to be gone ("":
- * none), of processes whose heartbeat has run out, and, where no process is told (a program before migration 9), those
- * older than an hour. Never those of `self`. Their number in *count.
+ * Ends those that nobody carries out any more, not active yet: of `dead`, which the caller knows to be gone ("": none),
+ * of processes whose heartbeat has run out, and, where no process is told (a program before migration 9), those older
+ * than an hour. Of `self` those of functions that are not among `busy`, once they are a minute old: their end could not
+ * be recorded. Their number in *count.
  */
 MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, const char *project_ref, const char *self,
-					  const char *dead, int64_t *count, struct err *e);
+					  const char *dead, const char *const *busy, size_t busy_count, int64_t *count,
+					  struct err *e);
 
 /*
  * THE change of what serves, within the caller's transaction: locks the project, checks that every function is there

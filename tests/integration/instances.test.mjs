@@ -42,7 +42,7 @@ async function inBoot(service, runtime, slug) {
   return { release: hold.release, answer };
 }
 
-const swept = (service) => service.log.includes('1 deployments that another process left unfinished have failed');
+const swept = (service) => service.log.includes('1 deployments that were left unfinished have failed');
 const OPEN = ['pending||f'], ABANDONED = ['failed|abandoned|t'];
 
 test('a second process that starts, sweeps and stops leaves the deploy of the first one alone', async () => {

@@ -65,15 +65,18 @@ function postgresBin() {
 /**
  * A private cluster, shaped like Supabase's: supabase_admin is the superuser, `postgres` is not, the API's roles exist and
  * the default privileges grant to them. One for a test file; each service gets a database of its own. `environment` is for the
- * server's process.
+ * server's process. `standbyOf` makes it a streaming replica of another one, until it is promoted.
  */
-export async function startPostgres({ environment = {} } = {}) {
+export async function startPostgres({ environment = {}, standbyOf } = {}) {
   const bin = postgresBin(), folder = temporaryFolder('fa-pg-'), data = path.join(folder, 'data'), log = path.join(folder, 'log');
   const as = root ? { uid: Number(spawnSync('id', ['-u', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY, gid: Number(spawnSync('id', ['-g', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY } : {};
   if (root) fs.chownSync(folder, as.uid, as.gid);
   const env = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', HOME: folder };
-  const made = spawnSync(path.join(bin, 'initdb'), ['-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], { ...as, env, cwd: folder, encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
+  const [name, ...args] = standbyOf
+    ? ['pg_basebackup', '-D', data, '-h', standbyOf.folder, '-U', 'supabase_admin', '-R', '-X', 'stream', '-c', 'fast', '--no-sync']
+    : ['initdb', '-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
+  const made = spawnSync(path.join(bin, name), args, { ...as, env, cwd: folder, encoding: 'utf8' });
+  if (made.status !== 0) throw new Error(`${name}: ${made.stderr}`);
   let child;
   const server = {
     folder, bin,
@@ -114,6 +117,7 @@ export async function startPostgres({ environment = {} } = {}) {
     url: (database, user = 'postgres') => `postgresql://${user}@/${database}?host=${encodeURIComponent(folder)}`,
   };
   await server.start();
+  if (standbyOf) return server;
   server.sql('postgres', `CREATE ROLE postgres LOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS;
     CREATE ROLE anon NOLOGIN NOINHERIT; CREATE ROLE authenticated NOLOGIN NOINHERIT; CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;`);
   return server;
