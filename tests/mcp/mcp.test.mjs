@@ -1,13 +1,13 @@
-// The built-in MCP endpoint: the protocol as its specification has it, the official SDKs, the conformance suite, every tool, and
-// what tokens, Origin, the project's setting and bad messages make of it.
+// The built-in MCP endpoint: the protocol as its specification has it, the official SDKs, every tool, and what tokens, Origin, the
+// project's setting and bad messages make of it.
 import assert from "node:assert/strict";
-import http from "node:http";
+import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import * as sdk2 from "@modelcontextprotocol/client";
-import { request, ROOT, run, startStack, until } from "../lib/stack.mjs";
+import { request, startStack, until } from "../lib/stack.mjs";
 
 let stack, url;
 before(async () => {
@@ -106,25 +106,6 @@ describe("protocol", () => {
     assert.equal((await post([batch[1]], { version: "2025-03-26" })).status, 202);
     assert.equal((await post(batch)).json.error.code, -32600);
     assert.equal((await post(Array(51).fill(batch[0]), { version: "2025-03-26" })).json.error.code, -32600);
-  });
-
-  test("the conformance suite's scenarios for what is here", async () => {
-    // It sends no credential of its own.
-    const proxy = http.createServer((req, res) => {
-      const out = http.request(url, { method: req.method, headers: { ...req.headers, host: new URL(url).host, authorization: `Bearer ${stack.env.ACCESS_TOKEN}` } }, (answer) => {
-        res.writeHead(answer.statusCode, answer.headers);
-        answer.pipe(res);
-      });
-      req.pipe(out);
-    });
-    await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-    try {
-      const suite = path.join(ROOT, "tests/node_modules/@modelcontextprotocol/conformance/dist/index.js");
-      for (const scenario of ["server-initialize", "ping", "tools-list", "resources-list", "prompts-list"]) {
-        const done = await run(process.execPath, [suite, "server", "--url", `http://127.0.0.1:${proxy.address().port}/mcp`, "--scenario", scenario], { cwd: stack.folder("conformance"), env: process.env });
-        assert.equal(done.code, 0, `${scenario}: ${done.stdout}${done.stderr}`);
-      }
-    } finally { proxy.close(); }
   });
 });
 
@@ -339,7 +320,7 @@ describe("agents' safety", () => {
     assert.deepEqual(Object.keys(needs).sort(), (await rpc("tools/list")).result.tools.map(({ name }) => name).sort());
     const other = HELLO.replace("hello", "matrix");
     for (const content of [HELLO, other]) await tool("deploy_edge_function", { name: "matrix", verify_jwt: false, files: [{ name: "index.ts", content }] });
-    for (const scope of ["functions:read", "functions:write", "secrets:read", "secrets:write", "projects:admin"]) {
+    for (const scope of ["functions:read", "functions:write", "secrets:read", "secrets:write", "audit:read", "tokens:admin", "projects:admin"]) {
       const token = await create({ scopes: [scope] });
       assert.ok(token, scope);
       for (const [name, [needed, args]] of Object.entries(needs)) {
@@ -355,8 +336,20 @@ describe("agents' safety", () => {
     await stack.api("DELETE", `/v1/access-tokens/${revoked.id}`, { token: stack.env.SERVICE_ROLE_KEY });
     const expired = await create({ scopes: ["functions:read"], name: "expired" });
     await stack.sql("UPDATE functions_admin.access_tokens SET expires_at = now() - interval '1 minute' WHERE name = 'expired'");
+    const counts = () => stack.sql("SELECT (SELECT count(*) FROM functions_admin.edge_function_versions) AS versions, (SELECT count(*) FROM functions_admin.releases) AS releases");
+    const before = await counts();
     for (const token of [revoked.token, expired])
-      assert.equal((await post({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "list_templates" } }, { token })).status, 401);
+      for (const [name, [, args]] of Object.entries(needs))
+        assert.equal((await post({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } }, { token })).status, 401, name);
+    // The runtime's own token has one scope, which no tool needs, and no access token can have.
+    const events = fs.readFileSync(path.join(stack.functionsDir, ".functions-admin/events-token"), "utf8");
+    for (const [name, [needed, args]] of Object.entries(needs)) {
+      const { error } = await tool(name, args, { token: events });
+      if (needed !== null) assert.match(error ?? "done", /lacks the scope/, name);
+      else assert.equal(error, undefined, name);
+    }
+    assert.equal((await stack.api("POST", "/v1/access-tokens", { token: stack.env.SERVICE_ROLE_KEY, body: { name: "events", scopes: ["events:write"] } })).status, 403);
+    assert.deepEqual(await counts(), before);
   });
 
   test("where the project says so, deploys of agents wait for a person", async () => {
