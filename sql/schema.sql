@@ -255,6 +255,9 @@ CREATE TABLE functions_admin.idempotency_keys (
     status integer NOT NULL,
     answer bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    claim uuid,
+    instance_id uuid,
+    CONSTRAINT idempotency_keys_check CHECK (((claim IS NULL) = (instance_id IS NULL))),
     CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 

@@ -13,6 +13,7 @@
 #include "service/drift.h"
 #include "service/event.h"
 #include "service/function.h"
+#include "service/repeat.h"
 #include "service/retention.h"
 #include "service/service.h"
 #include "service/watch.h"
@@ -105,6 +106,7 @@ static bool give_up(const struct config *cfg, struct err *e)
 static bool start(struct running *r, struct err *e)
 {
 	struct fcgi_options options = {.handle = handle, .refuse = refuse, .ctx = &r->api};
+	int64_t connections;
 
 	if (!config_check_serve(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
 		return e->kind != ERR_NONE ? false
@@ -113,9 +115,9 @@ static bool start(struct running *r, struct err *e)
 		return false;
 	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
-	/* Every worker may hold two connections (one keeps the lock of an Idempotency-Key), sweep and heartbeat others.
-	 */
-	if (!service_open(&r->service, r->cfg, 2 * (int)r->cfg->workers + 3, e))
+	/* Whoever works holds one at a time; the helpers that a worker calls in wait for theirs. */
+	connections = r->cfg->db_connections > 0 ? r->cfg->db_connections : r->cfg->workers + 3;
+	if (!service_open(&r->service, r->cfg, (int)connections, e))
 		return false;
 	/* Commands are the operator's and keep the rights of who connects; what answers requests gives them up. */
 	pg_pool_take_role(r->service->pool, r->cfg->db_role);
@@ -204,6 +206,9 @@ static void sweep(struct running *r)
 	if (agree)
 		metrics_compared();
 	audit_flush(r->service);
+	e = (struct err)ERR_INIT;
+	if (!repeat_tidy(r->service, &e))
+		log_warn("Idempotency-Keys could not be given up: %s", e.message);
 	e = (struct err)ERR_INIT;
 	if (!event_tidy(r->service, &e))
 		log_warn("the logs of functions could not be tidied: %s", e.message);

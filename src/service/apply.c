@@ -425,8 +425,9 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 		    !folder_has_release(s->folder, list->items[i].slug, next->items[i].release))
 			b.missing[b.count++] = &list->items[i];
 	}
-	/* The others of a split, and these few, are built on the way. */
-	if (b.count < (size_t)2 * BUILDERS)
+	/* The others of a split, and these few, are built on the way; so is all where there are few connections: ours
+	 * is in use while the builders wait for theirs. */
+	if (b.count < (size_t)2 * BUILDERS || pg_pool_stats(s->pool).max <= BUILDERS)
 		return true;
 	while (count < BUILDERS && pthread_create(&builders[count], NULL, build_some, &b) == 0)
 		count++;

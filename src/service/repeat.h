@@ -3,7 +3,9 @@
  * to repetitions (draft-ietf-httpapi-idempotency-key-header).
  *
  * A repetition that is not the same request is ERR_INVALID "idempotency_key_reused"; one that comes while the first is
- * under way ERR_CONFLICT "request_in_progress". Answers are sealed with the master key, since one may hold a new token.
+ * under way ERR_CONFLICT "request_in_progress". What is under way is known by a row of its own, which counts while its
+ * process does (service/heartbeat.h): no connection is held, and any instance may be asked for the answer. Answers are
+ * sealed with the master key, since one may hold a new token.
  */
 #ifndef FA_SERVICE_REPEAT_H
 #define FA_SERVICE_REPEAT_H
@@ -26,7 +28,10 @@ bool repeat_is_known(const struct repeat *r);
 MUST_CHECK bool repeat_keep(struct repeat *r, const uint8_t request[32], int status, const void *answer, size_t len,
 			    struct err *e);
 
-/* Gives up the key's lock. NULL is fine. */
+/* A key for which no answer was kept is free again. */
 void repeat_end(struct repeat *r);
+
+/* Frees those for which the database could not be told so. One thread at a time. */
+MUST_CHECK bool repeat_tidy(struct service *s, struct err *e);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "core/crypto.h"
 #include "core/log.h"
+#include "core/text.h"
 #include "service/apply.h"
 #include "service/current.h"
 #include "service/drift.h"
@@ -13,6 +14,7 @@
 #include "service/secret.h"
 #include "service/watch.h"
 #include "store/audit.h"
+#include "store/instance.h"
 #include "store/project.h"
 
 #include <curl/curl.h>
@@ -198,6 +200,17 @@ bool service_leave_files(struct service *s, struct err *e)
 	       leave_files(s, e);
 }
 
+/* Its word ends now. A folder that could not be opened in whole is opened again by the same process. */
+static bool forget_predecessor(struct service *s, struct arena *a, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = s->predecessor[0] == '\0' || text_eq(s->predecessor, service_instance(s)) ||
+		  (pg_acquire(s->pool, &c, e) && instance_remove(c, a, s->predecessor, e));
+
+	pg_release(c);
+	return ok;
+}
+
 /*
  * Keeps the id that lies in the folder: the folder's lock is ours, so that process is gone, and what it left unfinished
  * need not wait until its last heartbeat runs out.
@@ -207,13 +220,15 @@ static bool take_over(struct service *s, struct err *e)
 	struct arena *a = arena_new(0);
 	const char *found;
 	size_t len;
+	bool ok;
 
 	if (a == NULL)
 		return err_no_memory(e);
 	found = folder_get(s->folder, a, INSTANCE_FILE, sizeof s->predecessor - 1, &len);
 	(void)snprintf(s->predecessor, sizeof s->predecessor, "%s", found != NULL ? found : "");
+	ok = forget_predecessor(s, a, e);
 	arena_free(a);
-	return true;
+	return ok;
 }
 
 bool service_open_folder(struct service *s, struct err *e)

@@ -4,28 +4,31 @@
 
 #define LIFETIME "interval '24 hours'"
 
-/* Locks of the two-number form are apart from all those with one number, such as the migrator's. */
-#define LOCK_NUMBERS "hashtext('functions_admin'), hashtext($1 || E'\\n' || $2)"
-
-static const struct pg_stmt lock = {
-	"idempotency_lock",
-	"SELECT pg_try_advisory_lock(" LOCK_NUMBERS ")",
+/* An answer that is forgotten, or the claim of a process that is gone, gives way. */
+static const struct pg_stmt claim_key = {
+	"idempotency_claim",
+	"INSERT INTO functions_admin.idempotency_keys AS k (principal, key, request, status, answer, claim, "
+	"instance_id)"
+	" VALUES ($1, $2, '', 0, '', $3::uuid, $4::uuid)"
+	" ON CONFLICT (principal, key) DO UPDATE SET request = EXCLUDED.request, status = EXCLUDED.status,"
+	" answer = EXCLUDED.answer, claim = EXCLUDED.claim, instance_id = EXCLUDED.instance_id, created_at = now()"
+	" WHERE k.created_at <= now() - " LIFETIME " OR (k.claim IS NOT NULL AND NOT EXISTS (SELECT FROM "
+	"functions_admin.instances i WHERE i.id = k.instance_id AND i.alive_until > clock_timestamp()))"
+	" RETURNING true",
 };
-static const struct pg_stmt unlock = {
-	"idempotency_unlock",
-	"SELECT pg_advisory_unlock(" LOCK_NUMBERS ")",
-};
-static const struct pg_stmt select_one = {
+static const struct pg_stmt select_answer = {
 	"idempotency_find",
 	"SELECT request, status::int4, answer FROM functions_admin.idempotency_keys WHERE principal = $1 AND key = $2"
-	" AND created_at > now() - " LIFETIME,
+	" AND claim IS NULL AND created_at > now() - " LIFETIME,
 };
-static const struct pg_stmt insert_one = {
-	"idempotency_insert",
-	"INSERT INTO functions_admin.idempotency_keys (principal, key, request, status, answer) VALUES ($1, $2, $3, "
-	"$4::int4, $5)"
-	" ON CONFLICT (principal, key) DO UPDATE SET request = EXCLUDED.request, status = EXCLUDED.status,"
-	" answer = EXCLUDED.answer, created_at = now()",
+static const struct pg_stmt update_answer = {
+	"idempotency_answer",
+	"UPDATE functions_admin.idempotency_keys SET request = $4, status = $5::int4, answer = $6, claim = NULL,"
+	" instance_id = NULL, created_at = now() WHERE principal = $1 AND key = $2 AND claim = $3::uuid RETURNING true",
+};
+static const struct pg_stmt delete_claims = {
+	"idempotency_give_up",
+	"DELETE FROM functions_admin.idempotency_keys WHERE claim = ANY($1::text[]::uuid[])",
 };
 static const struct pg_stmt delete_old = {
 	"idempotency_sweep",
@@ -41,23 +44,26 @@ static struct pg_params key_params(struct arena *a, const char *principal, const
 	return p;
 }
 
-bool idempotency_lock(struct pg_conn *c, struct arena *a, const char *principal, const char *key, bool *taken,
-		      struct err *e)
+bool idempotency_claim(struct pg_conn *c, struct arena *a, const char *principal, const char *key, const char *claim,
+		       const char *instance, bool *taken, struct err *e)
 {
 	struct pg_params p = key_params(a, principal, key);
 	struct pg_result *r;
 
-	if (!pg_query(c, a, &lock, &p, &r, e))
+	pg_text(&p, claim);
+	pg_text(&p, instance);
+	if (!pg_query(c, a, &claim_key, &p, &r, e))
 		return false;
-	*taken = pg_get_bool(r, 0, 0);
+	*taken = pg_rows(r) == 1;
 	return true;
 }
 
-bool idempotency_unlock(struct pg_conn *c, struct arena *a, const char *principal, const char *key, struct err *e)
+bool idempotency_give_up(struct pg_conn *c, struct arena *a, const char *const *claims, size_t count, struct err *e)
 {
-	struct pg_params p = key_params(a, principal, key);
+	struct pg_params p = PG_PARAMS(a);
 
-	return pg_query(c, a, &unlock, &p, NULL, e);
+	pg_text_array(&p, claims, count);
+	return pg_query(c, a, &delete_claims, &p, NULL, e);
 }
 
 bool idempotency_find(struct pg_conn *c, struct arena *a, const char *principal, const char *key,
@@ -68,7 +74,7 @@ bool idempotency_find(struct pg_conn *c, struct arena *a, const char *principal,
 	struct pg_result *r;
 
 	*out = (struct remembered){0};
-	if (!pg_query(c, a, &select_one, &p, &r, e))
+	if (!pg_query(c, a, &select_answer, &p, &r, e))
 		return false;
 	if (pg_rows(r) == 0)
 		return true;
@@ -81,15 +87,19 @@ bool idempotency_find(struct pg_conn *c, struct arena *a, const char *principal,
 	return true;
 }
 
-bool idempotency_insert(struct pg_conn *c, struct arena *a, const char *principal, const char *key,
+bool idempotency_answer(struct pg_conn *c, struct arena *a, const char *principal, const char *key, const char *claim,
 			const uint8_t request[32], int status, const void *answer, size_t len, struct err *e)
 {
 	struct pg_params p = key_params(a, principal, key);
+	struct pg_result *r;
 
+	pg_text(&p, claim);
 	pg_bytea(&p, request, 32);
 	pg_int(&p, status);
 	pg_bytea(&p, answer, len);
-	return pg_query(c, a, &insert_one, &p, NULL, e);
+	if (!pg_query(c, a, &update_answer, &p, &r, e))
+		return false;
+	return pg_rows(r) == 1 || err_set(e, ERR_CONFLICT, NULL, "this process was taken for gone meanwhile");
 }
 
 bool idempotency_sweep(struct pg_conn *c, struct arena *a, struct err *e)

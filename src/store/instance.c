@@ -11,7 +11,7 @@ static const struct pg_stmt renew = {
 };
 static const struct pg_stmt remove_instance = {
 	"instance_remove",
-	"DELETE FROM functions_admin.instances WHERE id = $1::uuid",
+	"DELETE FROM functions_admin.instances WHERE id::text = $1",
 };
 
 bool instance_renew(struct pg_conn *c, struct arena *a, const char *id, int seconds, struct err *e)

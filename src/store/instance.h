@@ -10,7 +10,7 @@
  */
 MUST_CHECK bool instance_renew(struct pg_conn *c, struct arena *a, const char *id, int seconds, struct err *e);
 
-/* The process ends. */
+/* The process ends, or has ended: an id that is none has no row. */
 MUST_CHECK bool instance_remove(struct pg_conn *c, struct arena *a, const char *id, struct err *e);
 
 #endif

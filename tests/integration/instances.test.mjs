@@ -1,7 +1,7 @@
 // Several processes over one database, each with a folder of its own: nobody ends the deployments of one that lives, and
 // those of one that is gone do not stay open.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
 import { makeService, startPostgres, startRuntime, until } from '../lib/service.mjs';
 
@@ -136,5 +136,115 @@ test('a deployment of an older program has no instance: it is left alone for an 
         SELECT gen_random_uuid(), id, 1, 'staged', 'test', 'test', now() - interval '${age}' FROM functions_admin.edge_functions`);
     await first.start();
     assert.deepEqual(deployments(first, 'old').sort(), [ABANDONED[0], 'staged||f', 'verified||t']);
+  });
+});
+
+describe('Idempotency-Key', () => {
+  const KEY = { 'idempotency-key': 'once' }, SOURCE = "Deno.serve(() => new Response('kept'))";
+  const ask = (service, text = SOURCE) => service.deploy('kept', text, { headers: KEY });
+  const inProgress = (answer) => assert.deepEqual([answer.status, answer.json.code], [409, 'request_in_progress'], answer.text);
+  const claims = (service) => service.sql('SELECT instance_id FROM functions_admin.idempotency_keys WHERE claim IS NOT NULL').split('\n').filter(Boolean);
+  const versions = (service) => service.sql('SELECT count(*) FROM functions_admin.edge_function_versions');
+  /** The deploy of the key, waiting in its boot. */
+  async function begun(service, runtime) {
+    const hold = runtime.hold('kept');
+    const answer = ask(service).catch(() => null);
+    await hold.reached;
+    return { release: hold.release, answer };
+  }
+
+  test('two processes: what one carries out the other does not, and gives its answer', async () => {
+    await withTwo(async (first, second, runtime) => {
+      await first.start();
+      await second.start();
+      const held = await begun(first, runtime);
+      inProgress(await ask(second));
+      inProgress(await ask(first));
+      held.release();
+      const made = await held.answer;
+      assert.equal(made.status, 201, made.text);
+      for (const service of [first, second]) {
+        const again = await ask(service);
+        assert.deepEqual([again.status, again.text, again.headers['idempotent-replayed']], [201, made.text, 'true']);
+        const other = await ask(service, 'other');
+        assert.deepEqual([other.status, other.json.code], [422, 'idempotency_key_reused']);
+      }
+      assert.deepEqual([versions(first), claims(first)], ['1', []]);
+    });
+  });
+
+  test('many at once, half of them at each: one is carried out', async () => {
+    await withTwo(async (first, second) => {
+      await first.start();
+      await second.start();
+      const answers = await Promise.all(Array.from({ length: 16 }, (_, i) => ask(i % 2 ? first : second)));
+      const done = answers.filter((a) => a.status === 201);
+      for (const answer of answers) if (answer.status !== 201) inProgress(answer);
+      assert.equal(done.filter((a) => !a.headers['idempotent-replayed']).length, 1);
+      assert.deepEqual([new Set(done.map((a) => a.text)).size, versions(first)], [1, '1']);
+    });
+  });
+
+  test('a killed process keeps its keys as long as its word stands; then they are free', async () => {
+    await withTwo(async (first, second, runtime) => {
+      await first.start();
+      await second.start();
+      const held = await begun(first, runtime);
+      await first.stop('SIGKILL');
+      held.release();
+      await held.answer;
+      inProgress(await ask(second));
+      const [gone] = claims(first);
+      first.sql(`UPDATE functions_admin.instances SET alive_until = now() WHERE id = '${gone}'`); // instead of waiting for it
+      const taken = await ask(second);
+      assert.deepEqual([taken.status, taken.headers['idempotent-replayed']], [201, undefined], taken.text);
+      assert.equal((await ask(second)).headers['idempotent-replayed'], 'true');
+      assert.deepEqual(claims(first), []);
+    });
+  });
+
+  test('one that starts again on its folder frees those that it left, at once and for all', async () => {
+    await withTwo(async (first, second, runtime) => {
+      await first.start();
+      await second.start();
+      const held = await begun(first, runtime);
+      await first.stop('SIGKILL');
+      held.release();
+      await held.answer;
+      assert.equal(claims(first).length, 1);
+      await first.start();
+      const taken = await ask(second);
+      assert.deepEqual([taken.status, taken.headers['idempotent-replayed']], [201, undefined], taken.text);
+    });
+  });
+
+  test('a process that was taken for dead does not put its answer over the other one', async () => {
+    await withTwo(async (first, second, runtime) => {
+      await first.start();
+      await second.start();
+      const held = await begun(first, runtime);
+      first.sql(`DELETE FROM functions_admin.instances WHERE id = '${claims(first)[0]}'`);
+      const taken = await ask(second);
+      assert.equal(taken.status, 201, taken.text);
+      held.release();
+      await held.answer;
+      assert.match(first.log, /taken for gone/);
+      const again = await ask(first);
+      assert.deepEqual([again.status, again.text, again.headers['idempotent-replayed']], [201, taken.text, 'true']);
+    });
+  });
+
+  test('a key that cannot be given up when a request has failed is given up later', async () => {
+    await withTwo(async (first) => {
+      await first.start();
+      first.sql(`CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+        CREATE TRIGGER refuse BEFORE DELETE ON functions_admin.idempotency_keys FOR EACH ROW EXECUTE FUNCTION public.refuse()`);
+      const failed = await ask(first, 'BOOT_FAILS');
+      assert.deepEqual([failed.status, failed.json.code], [422, 'boot_failed']);
+      inProgress(await ask(first));
+      first.sql('DROP TRIGGER refuse ON functions_admin.idempotency_keys; DROP FUNCTION public.refuse()');
+      await until('the sweep gives it up', () => claims(first).length === 0);
+      assert.equal((await ask(first)).status, 201);
+    });
   });
 });

@@ -71,8 +71,8 @@ const SLUGS = Array.from({ length: 10 }, (_, i) => `f${i}`);
 const cleanLog = (service) => assert.doesNotMatch(service.log, /"level":"error"|ERROR| error |database: /);
 
 describe('session mode', { skip }, () => {
-  test('the API, by ten clients at once, after a migration through it', async () => {
-    await withPooler({ mode: 'session', size: 40 }, async ({ pooler, service, runtime }) => {
+  test('the API, by ten clients at once and fewer connections than workers, after a migration through it', async () => {
+    await withPooler({ mode: 'session', size: 3, options: { db_connections: '3' } }, async ({ pooler, service, runtime }) => {
       const before = service.run('migrate');
       assert.equal(before.status, 0, before.stderr);
       await service.start();
