@@ -21,6 +21,7 @@ struct project {
 	const void *keys;          /* sealed; NULL: the configuration's */
 	size_t keys_len;
 	int64_t generation;
+	int64_t release_number; /* of the newest release */
 	int64_t revision;
 	int64_t epoch;            /* of the database's connections: revisions of another epoch say nothing */
 	int64_t secrets_revision; /* the set of secrets that functions get */

@@ -1,15 +1,9 @@
 #include "fs/manifest.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FORMAT 1
-
-struct manifest {
-	json_t *root;
-	json_t *functions;
-};
 
 static bool add_settings(json_t *o, const char *settings)
 {
@@ -49,72 +43,38 @@ json_t *manifest_version_json(const struct manifest_version *v)
 	return o;
 }
 
-bool manifest_new(struct manifest **out, const char *project_ref, int64_t generation, struct err *e)
-{
-	struct manifest *m = calloc(1, sizeof *m);
-
-	if (m == NULL)
-		return err_no_memory(e);
-	m->functions = json_object();
-	m->root = json_pack("{s:i, s:s, s:I, s:O}", "format", FORMAT, "project", project_ref, "generation",
-			    (json_int_t)generation, "functions", m->functions);
-	if (m->root == NULL) {
-		manifest_free(m);
-		return err_no_memory(e);
-	}
-	*out = m;
-	return true;
-}
-
-bool manifest_add(struct manifest *m, const char *slug, const char *id, const char *sticky,
-		  const struct manifest_version *versions, size_t count, struct err *e)
+char *manifest_entry(struct arena *a, const char *slug, const char *id, const char *sticky,
+		     const struct manifest_version *versions, size_t count)
 {
 	json_t *list = json_array();
 	json_t *keys = sticky != NULL ? json_loads(sticky, 0, NULL) : NULL;
 	json_t *o = json_pack("{s:s, s:O, s:o*}", "id", id, "versions", list, "sticky", keys);
 	bool ok = o != NULL;
+	char *text = NULL;
+	char *entry = NULL;
 
 	for (size_t i = 0; ok && i < count; i++)
 		ok = json_array_append_new(list, manifest_version_json(&versions[i])) == 0;
-	ok = ok && json_object_set(m->functions, slug, o) == 0;
+	text = ok ? json_dumps(o, JSON_COMPACT) : NULL;
+	/* Slugs are letters, digits, "_" and "-". */
+	if (text != NULL)
+		entry = arena_printf(a, "\"%s\":%s", slug, text);
+	free(text);
 	json_decref(list);
 	json_decref(o);
-	return ok ? true : err_no_memory(e);
+	return entry;
 }
 
-bool manifest_render(const struct manifest *m, char **text, size_t *len, struct err *e)
+bool manifest_render(const char *project_ref, int64_t generation, const char *const *entries, size_t count,
+		     struct buf *out, struct err *e)
 {
-	*text = json_dumps(m->root, JSON_COMPACT);
-	if (*text == NULL)
-		return err_no_memory(e);
-	*len = strlen(*text);
-	return true;
-}
-
-void manifest_free(struct manifest *m)
-{
-	if (m == NULL)
-		return;
-	json_decref(m->functions);
-	json_decref(m->root);
-	free(m);
-}
-
-bool manifest_read_head(const char *text, size_t len, char project[21], int64_t *generation)
-{
-	json_t *root = json_loadb(text, len, 0, NULL);
-	const char *ref = NULL;
-	json_int_t number = 0;
-	int format = 0;
-	bool ok =
-		root != NULL &&
-		json_unpack(root, "{s:i, s:s, s:I}", "format", &format, "project", &ref, "generation", &number) == 0 &&
-		format == FORMAT && strlen(ref) == 20;
-
-	if (ok) {
-		memcpy(project, ref, 21);
-		*generation = number;
+	buf_printf(out, "{\"format\":%d,\"project\":\"%s\",\"generation\":%lld,\"functions\":{", FORMAT, project_ref,
+		   (long long)generation);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			buf_puts(out, ",");
+		buf_puts(out, entries[i]);
 	}
-	json_decref(root);
-	return ok;
+	buf_puts(out, "}}");
+	return out->failed ? err_no_memory(e) : true;
 }

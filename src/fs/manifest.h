@@ -4,6 +4,8 @@
 #ifndef FA_FS_MANIFEST_H
 #define FA_FS_MANIFEST_H
 
+#include "core/arena.h"
+#include "core/buf.h"
 #include "core/error.h"
 
 #include <jansson.h>
@@ -29,17 +31,15 @@ struct manifest_version {
 /* One version as the manifest and the boot request have it. NULL when memory is out. */
 json_t *manifest_version_json(const struct manifest_version *v);
 
-struct manifest;
+/*
+ * One function's member of the whole, "slug":{...}; sticky: the JSON of which calls stay together, NULL for none. NULL
+ * when memory is out.
+ */
+char *manifest_entry(struct arena *a, const char *slug, const char *id, const char *sticky,
+		     const struct manifest_version *versions, size_t count);
 
-MUST_CHECK bool manifest_new(struct manifest **out, const char *project_ref, int64_t generation, struct err *e);
-/* sticky: the JSON of which calls stay together; NULL for none. */
-MUST_CHECK bool manifest_add(struct manifest *m, const char *slug, const char *id, const char *sticky,
-			     const struct manifest_version *versions, size_t count, struct err *e);
-/* The text, to be freed with free(3). */
-MUST_CHECK bool manifest_render(const struct manifest *m, char **text, size_t *len, struct err *e);
-void manifest_free(struct manifest *m);
-
-/* Project and generation of a manifest's text; false where it is none. project needs 21 bytes. */
-bool manifest_read_head(const char *text, size_t len, char project[21], int64_t *generation);
+/* The text with these entries, at the end of `out`. */
+MUST_CHECK bool manifest_render(const char *project_ref, int64_t generation, const char *const *entries, size_t count,
+				struct buf *out, struct err *e);
 
 #endif

@@ -7,10 +7,9 @@
 #include "service/drift.h"
 #include "service/hold.h"
 #include "service/secret.h"
-#include "service/settings.h"
+#include "service/state.h"
 #include "store/blob.h"
 #include "store/deployment.h"
-#include "store/function.h"
 #include "store/project.h"
 #include "store/retention.h"
 #include "store/secret.h"
@@ -20,26 +19,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What the folder shows: the generation, and each function's release, sorted by slug. */
-struct applied {
-	struct arena *arena;
-	int64_t generation;
-	size_t count;
-	struct applied_item {
-		const char *slug;
-		const char *release;
-		bool split; /* other versions get calls as well */
-	} * items;
-};
-
-void applied_free(struct applied *applied)
-{
-	if (applied == NULL)
-		return;
-	arena_free(applied->arena);
-	free(applied);
-}
 
 /* Releases */
 
@@ -117,190 +96,6 @@ bool apply_rebuild_release(struct service *s, struct arena *a, const struct func
 	return ok;
 }
 
-/* The manifest */
-
-const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent,
-						      const char *project_settings)
-{
-	const struct version *v = &f->version;
-	struct manifest_version *m = arena_alloc(a, sizeof *m);
-	char *release = folder_release_name(a, v->number, v->digest);
-	const char **patterns;
-	size_t count = 0;
-
-	while (v->static_patterns != NULL && v->static_patterns[count] != NULL)
-		count++;
-	patterns = arena_array(a, count + 1, sizeof *patterns);
-	if (m == NULL || release == NULL || patterns == NULL)
-		return NULL;
-	for (size_t i = 0; i < count; i++)
-		if ((patterns[i] = arena_printf(a, RELEASE_SOURCE "/%s", v->static_patterns[i])) == NULL)
-			return NULL;
-	*m = (struct manifest_version){
-		.number = v->number,
-		.percent = percent,
-		.eszip = v->kind == KIND_ESZIP,
-		.path = arena_printf(a, ".releases/%s/%s", f->slug, release),
-		.entrypoint =
-			v->kind == KIND_ESZIP ? v->entrypoint : arena_printf(a, RELEASE_SOURCE "/%s", v->entrypoint),
-		.import_map = v->import_map != NULL ? arena_printf(a, RELEASE_SOURCE "/%s", v->import_map) : NULL,
-		.static_patterns = patterns,
-		.verify_jwt = v->verify_jwt,
-		.settings = settings_with_defaults(a, project_settings, v->settings),
-	};
-	return m->path == NULL || m->settings == NULL || m->entrypoint == NULL ||
-			       (v->import_map != NULL && m->import_map == NULL)
-		       ? NULL
-		       : m;
-}
-
-/* The splits of the few functions that have one. */
-struct splits {
-	struct arena *arena;
-	struct split {
-		struct split *next;
-		const char *function_id;
-		size_t count;
-		struct share shares[MAX_SHARES];
-		struct version versions[MAX_SHARES];
-	} * first;
-};
-
-static const struct split *find_split(const struct splits *splits, const char *function_id)
-{
-	const struct split *p = splits->first;
-
-	while (p != NULL && !text_eq(p->function_id, function_id))
-		p = p->next;
-	return p;
-}
-
-static bool add_share(void *ctx, const char *function_id, int percent, const struct version *v)
-{
-	struct splits *splits = ctx;
-	struct split *p = splits->first;
-
-	/* Shares come by function, so the one added last is the only one that can go on. */
-	if (p == NULL || !text_eq(p->function_id, function_id)) {
-		p = arena_alloc(splits->arena, sizeof *p);
-		if (p == NULL)
-			return false;
-		p->function_id = function_id;
-		p->next = splits->first;
-		splits->first = p;
-	}
-	if (p->count < MAX_SHARES) {
-		p->shares[p->count] = (struct share){v->number, percent};
-		p->versions[p->count++] = *v;
-	}
-	return true;
-}
-
-static bool add_to_manifest(struct manifest *m, struct arena *a, const struct function *f, const struct split *split,
-			    const char *project_settings, struct err *e)
-{
-	struct manifest_version versions[MAX_SHARES];
-	size_t count = split != NULL ? split->count : 1;
-
-	for (size_t i = 0; i < count; i++) {
-		struct function each = *f;
-		const struct manifest_version *v;
-
-		if (split != NULL)
-			each.version = split->versions[i];
-		v = apply_manifest_version(a, &each, split != NULL ? split->shares[i].percent : 100, project_settings);
-		if (v == NULL)
-			return err_no_memory(e);
-		versions[i] = *v;
-	}
-	return manifest_add(m, f->slug, f->id, split != NULL ? f->sticky : NULL, versions, count, e);
-}
-
-static bool put_manifest(struct service *s, struct arena *a, const struct project *project,
-			 const struct function_list *list, const struct splits *splits, struct err *e)
-{
-	struct manifest *m = NULL;
-	char *text = NULL;
-	size_t len = 0;
-	bool ok = manifest_new(&m, project->ref, project->generation, e);
-
-	for (size_t i = 0; ok && i < list->count; i++)
-		ok = add_to_manifest(m, a, &list->items[i], find_split(splits, list->items[i].id), project->settings,
-				     e);
-	ok = ok && manifest_render(m, &text, &len, e) &&
-	     folder_put(s->folder, MANIFEST_FILE, text, len, (mode_t)s->cfg->functions_mode & 0666, e);
-	free(text);
-	manifest_free(m);
-	return ok;
-}
-
-/* The state */
-
-/* What the folder is to show, as of one moment. */
-struct state {
-	struct project project;
-	struct function_list list;
-	struct splits splits;
-	int64_t *pins; /* revisions of the secrets */
-	size_t pin_count;
-};
-
-static bool read_state(struct service *s, struct pg_conn *c, struct arena *a, struct state *out, struct err *e)
-{
-	const char *ref = s->cfg->project_ref;
-	struct pg_result *project;
-	struct pg_result *list;
-	struct pg_result *shares;
-	struct pg_result *pins;
-
-	*out = (struct state){.splits.arena = a};
-	if (!pg_begin_snapshot(c, e) || !project_ask(c, a, ref, &project, e) ||
-	    !function_ask_active(c, a, ref, &list, e) || !function_ask_shares(c, a, ref, &shares, e) ||
-	    !secret_ask_pins(c, a, ref, &pins, e) || !pg_commit(c, e)) {
-		pg_rollback(c);
-		return false;
-	}
-	return project_read(project, &out->project, e) && function_read_active(list, a, &out->list, e) &&
-	       function_each_share(shares, a, add_share, &out->splits, e) &&
-	       secret_read_pins(pins, a, &out->pins, &out->pin_count, e);
-}
-
-static struct applied *new_applied(int64_t generation, const struct function_list *list, const struct splits *splits)
-{
-	struct applied *n = calloc(1, sizeof *n);
-
-	if (n == NULL || (n->arena = arena_new(0)) == NULL ||
-	    (n->items = arena_array(n->arena, list->count, sizeof *n->items)) == NULL) {
-		applied_free(n);
-		return NULL;
-	}
-	n->generation = generation;
-	n->count = list->count;
-	for (size_t i = 0; i < list->count; i++) {
-		const struct function *f = &list->items[i];
-
-		n->items[i].slug = arena_strdup(n->arena, f->slug);
-		n->items[i].split = find_split(splits, f->id) != NULL;
-		n->items[i].release = folder_release_name(n->arena, f->version.number, f->version.digest);
-		if (n->items[i].slug == NULL || n->items[i].release == NULL) {
-			applied_free(n);
-			return NULL;
-		}
-	}
-	return n;
-}
-
-static int by_slug(const void *key, const void *item)
-{
-	return strcmp(key, ((const struct applied_item *)item)->slug);
-}
-
-static const struct applied_item *find_item(const struct applied *applied, const char *slug)
-{
-	return applied == NULL ? NULL
-			       : bsearch(slug, applied->items, applied->count, sizeof applied->items[0], by_slug);
-}
-
 /*
  * Something that is not ours lies where the stub belongs: it stays, and so does the service to all other functions. Our
  * main service reads the manifest and serves the function all the same.
@@ -350,7 +145,7 @@ bool apply_put_stub(struct service *s, struct arena *a, const struct function *f
 		return err_no_memory(e);
 	(void)pthread_mutex_lock(&s->apply_lock);
 	/* Of what is shown: it may have been deleted since it was looked at. */
-	shown = find_item(s->applied, f->slug);
+	shown = applied_find(s->applied, f->slug);
 	if (shown != NULL && text_eq(shown->release, release))
 		ok = switch_stub(s, a, f, release, e);
 	(void)pthread_mutex_unlock(&s->apply_lock);
@@ -407,6 +202,15 @@ static void *build_some(void *ctx)
 	return NULL;
 }
 
+/* The release that the function's stub is to stand for, where it does not already; NULL: nothing is to be done. */
+static const char *release_to_switch(const struct service *s, const struct applied *next, const struct function *f)
+{
+	const struct applied_item *old = applied_find(s->applied, f->slug);
+	const struct applied_item *new = f->version.number != 0 ? applied_find(next, f->slug) : NULL;
+
+	return new == NULL || (old != NULL && text_eq(old->release, new->release)) ? NULL : new->release;
+}
+
 /* What is missing on disk, where that is more than a few: after a lost volume, all of it. */
 static bool build_missing(struct service *s, struct arena *a, const struct function_list *list,
 			  const struct applied *next, struct err *e)
@@ -419,11 +223,11 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 	if (b.missing == NULL)
 		return err_no_memory(e);
 	for (size_t i = 0; i < list->count; i++) {
-		const struct applied_item *old = find_item(s->applied, list->items[i].slug);
+		const struct function *f = &list->items[i];
+		const char *release = release_to_switch(s, next, f);
 
-		if ((old == NULL || !text_eq(old->release, next->items[i].release)) &&
-		    !folder_has_release(s->folder, list->items[i].slug, next->items[i].release))
-			b.missing[b.count++] = &list->items[i];
+		if (release != NULL && !folder_has_release(s->folder, f->slug, release))
+			b.missing[b.count++] = f;
 	}
 	/* The others of a split, and these few, are built on the way; so is all where there are few connections: ours
 	 * is in use while the builders wait for theirs. */
@@ -438,30 +242,29 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 }
 
 /* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
-static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, const struct project *project,
-		       const struct function_list *list, const struct splits *splits, struct applied *next,
-		       struct err *e)
+static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, const struct state *now,
+		       const struct applied *next, struct err *e)
 {
-	if (!build_missing(s, a, list, next, e))
+	if (!build_missing(s, a, &now->list, next, e))
 		return false;
-	for (size_t i = 0; i < list->count; i++) {
-		const struct function *f = &list->items[i];
-		const struct applied_item *old = find_item(s->applied, f->slug);
+	for (size_t i = 0; i < now->list.count; i++) {
+		const struct function *f = &now->list.items[i];
+		const char *release = release_to_switch(s, next, f);
 
-		if (!ensure_split(s, c, a, f, find_split(splits, f->id), e))
+		if (!ensure_split(s, c, a, f, state_split(&now->splits, f->id), e))
 			return false;
-		if (old != NULL && text_eq(old->release, next->items[i].release))
+		if (release == NULL)
 			continue;
-		if (!apply_ensure_release(s, c, a, f, e) || !switch_stub(s, a, f, next->items[i].release, e))
+		if (!apply_ensure_release(s, c, a, f, e) || !switch_stub(s, a, f, release, e))
 			return false;
 		FA_CRASH_POINT("apply.stub_switched");
 	}
 	for (size_t i = 0; s->applied != NULL && i < s->applied->count; i++)
-		if (find_item(next, s->applied->items[i].slug) == NULL &&
+		if (applied_find(next, s->applied->items[i].slug) == NULL &&
 		    !folder_unlink(s->folder, s->applied->items[i].slug, e))
 			return false;
 	FA_CRASH_POINT("apply.before_manifest");
-	return folder_sync(s->folder, e) && put_manifest(s, a, project, list, splits, e);
+	return folder_sync(s->folder, e) && state_put_manifest(s, a, next, e);
 }
 
 static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
@@ -469,16 +272,16 @@ static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, str
 	struct applied *next;
 	struct state now;
 
-	if (!read_state(s, c, a, &now, e))
+	if (!state_read(s, c, a, &now, e))
 		return false;
 	/* Secrets first: a version that is pinned to a revision must find it from its first call on. */
 	if (!secret_is_delivered(s, now.project.secrets_revision, now.pins, now.pin_count) &&
 	    !secret_deliver(s, c, a, e))
 		return false;
-	next = new_applied(now.project.generation, &now.list, &now.splits);
+	next = applied_new(a, s->applied, &now);
 	if (next == NULL)
 		return err_no_memory(e);
-	if (!show_state(s, c, a, &now.project, &now.list, &now.splits, next, e)) {
+	if (!show_state(s, c, a, &now, next, e)) {
 		applied_free(next);
 		return false;
 	}
@@ -561,7 +364,7 @@ static bool remove_leftover(void *ctx, const char *slug, struct err *e)
 	static const char *const keep_none[] = {NULL};
 	struct leftovers *l = ctx;
 
-	if (find_item(l->service->applied, slug) != NULL)
+	if (applied_find(l->service->applied, slug) != NULL)
 		return true;
 	log_info("%s: no longer deployed, its %s go", slug, l->releases ? "releases" : "stub");
 	return l->releases ? folder_remove_releases(l->service->folder, slug, keep_none, e)
@@ -634,7 +437,7 @@ static bool remove_gone(struct service *s, struct pg_conn *c, struct arena *a, s
 	for (size_t i = 0; i < count; i++) {
 		const char *slug = all.slugs[gone[i]];
 		const char *release = all.names[gone[i]];
-		const struct applied_item *shown = find_item(s->applied, slug);
+		const struct applied_item *shown = applied_find(s->applied, slug);
 
 		/* Of a database that was restored from a backup, say: what is served stays. */
 		if (drift_holds(s, slug) || (shown != NULL && (shown->split || text_eq(shown->release, release))))
@@ -713,7 +516,7 @@ void apply_tidy(struct service *s, const char *slug)
 	bool ok = true;
 
 	(void)pthread_mutex_lock(&s->apply_lock);
-	shown = find_item(s->applied, slug);
+	shown = applied_find(s->applied, slug);
 	if (drift_holds(s, slug))
 		log_warn("%s: a release was edited on disk, so old releases of it stay", slug);
 	else if (shown == NULL)

@@ -7,11 +7,7 @@
 #ifndef FA_SERVICE_APPLY_H
 #define FA_SERVICE_APPLY_H
 
-#include "fs/manifest.h"
 #include "service/service.h"
-
-struct applied;
-void applied_free(struct applied *applied);
 
 /* The folder shows at least this generation when it returns true. */
 MUST_CHECK bool apply_generation(struct service *s, int64_t generation, struct err *e);
@@ -56,9 +52,5 @@ MUST_CHECK bool apply_rebuild_release(struct service *s, struct arena *a, const 
 
 /* The stub of f, where there is nothing in its place. */
 MUST_CHECK bool apply_put_stub(struct service *s, struct arena *a, const struct function *f, struct err *e);
-
-/* The version as manifest and boot request have it; strings in the arena. NULL when memory is out. */
-const struct manifest_version *apply_manifest_version(struct arena *a, const struct function *f, int percent,
-						      const char *project_settings);
 
 #endif

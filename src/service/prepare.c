@@ -6,6 +6,7 @@
 #include "service/apply.h"
 #include "service/probe.h"
 #include "service/settings.h"
+#include "service/state.h"
 #include "store/project.h"
 #include "store/version.h"
 
@@ -17,7 +18,7 @@
 static bool boot(struct service *s, struct arena *a, const struct project *project, const struct function *f,
 		 struct activation *item, struct err *e)
 {
-	const struct manifest_version *v = apply_manifest_version(a, f, 100, project->settings);
+	const struct manifest_version *v = state_manifest_version(a, f, 100, project->settings);
 	json_t *json = v != NULL ? manifest_version_json(v) : NULL;
 	bool ok;
 

@@ -12,6 +12,7 @@
 #include "service/probe.h"
 #include "service/project.h"
 #include "service/secret.h"
+#include "service/state.h"
 #include "service/watch.h"
 #include "store/audit.h"
 #include "store/instance.h"

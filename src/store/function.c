@@ -19,6 +19,15 @@ static const struct pg_stmt select_active = {
 	" (SELECT * FROM functions_admin.edge_function_versions v WHERE v.function_id = f.id AND v.version = "
 	"f.active_version OFFSET 0) v" OF_PROJECT " ORDER BY f.slug COLLATE \"C\"",
 };
+/* Every function of which a release after $2 tells, as it is now; those that serve no more have no version. */
+static const struct pg_stmt select_changed = {
+	"function_list_changed",
+	"SELECT " COLUMNS ", " VERSION_COLUMNS " FROM functions_admin.edge_functions f LEFT JOIN LATERAL"
+	" (SELECT * FROM functions_admin.edge_function_versions v WHERE v.function_id = f.id AND v.version = "
+	"f.active_version OFFSET 0) v ON true"
+	" WHERE f.id IN (SELECT i.function_id FROM functions_admin.release_items i JOIN functions_admin.releases r"
+	"  ON r.id = i.release_id WHERE r.project_ref = $1 AND r.number > $2::int8) ORDER BY f.slug COLLATE \"C\"",
+};
 static const struct pg_stmt select_one_active = {
 	"function_find_active",
 	"SELECT " COLUMNS ", " VERSION_COLUMNS JOIN_VERSION " AND v.version = f.active_version" OF_PROJECT
@@ -135,15 +144,28 @@ bool function_ask_active(struct pg_conn *c, struct arena *a, const char *project
 	return pg_queue(c, a, &select_active, &p, out, e);
 }
 
-bool function_read_active(const struct pg_result *r, struct arena *a, struct function_list *out, struct err *e)
+bool function_ask_changed(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t release_number,
+			  struct pg_result **out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	pg_text(&p, project_ref);
+	pg_int(&p, release_number);
+	return pg_queue(c, a, &select_changed, &p, out, e);
+}
+
+bool function_read_list(const struct pg_result *r, struct arena *a, struct function_list *out, struct err *e)
 {
 	out->count = (size_t)pg_rows(r);
 	out->items = arena_array(a, out->count, sizeof *out->items);
 	if (out->items == NULL)
 		return err_no_memory(e);
-	for (size_t i = 0; i < out->count; i++)
-		if (!read_with_version(r, (int)i, a, &out->items[i]))
+	for (size_t i = 0; i < out->count; i++) {
+		if (pg_is_null(r, (int)i, COLUMN_COUNT))
+			read_function(r, (int)i, &out->items[i]);
+		else if (!read_with_version(r, (int)i, a, &out->items[i]))
 			return err_no_memory(e);
+	}
 	return true;
 }
 
@@ -152,7 +174,7 @@ bool function_list_active(struct pg_conn *c, struct arena *a, const char *projec
 {
 	struct pg_result *r;
 
-	return function_ask_active(c, a, project_ref, &r, e) && pg_flush(c, e) && function_read_active(r, a, out, e);
+	return function_ask_active(c, a, project_ref, &r, e) && pg_flush(c, e) && function_read_list(r, a, out, e);
 }
 
 static bool not_found(struct err *e)

@@ -12,8 +12,13 @@ MUST_CHECK bool function_list_active(struct pg_conn *c, struct arena *a, const c
 /* The same in two steps, for who asks more at once (pg_queue()). */
 MUST_CHECK bool function_ask_active(struct pg_conn *c, struct arena *a, const char *project_ref, struct pg_result **out,
 				    struct err *e);
-MUST_CHECK bool function_read_active(const struct pg_result *r, struct arena *a, struct function_list *out,
-				     struct err *e);
+MUST_CHECK bool function_read_list(const struct pg_result *r, struct arena *a, struct function_list *out,
+				   struct err *e);
+
+/* Asks in the same way for those that changed after the release of this number, deleted ones as well: by slug, and with
+ * version number 0 where they serve no more. */
+MUST_CHECK bool function_ask_changed(struct pg_conn *c, struct arena *a, const char *project_ref,
+				     int64_t release_number, struct pg_result **out, struct err *e);
 
 /* One of them. ERR_NOT_FOUND also for one that was never activated. */
 MUST_CHECK bool function_find_active(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,

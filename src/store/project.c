@@ -2,7 +2,7 @@
 
 #define COLUMNS                                                                                                        \
 	"ref, id::text, name, is_default, generation, revision, settings::text, (extract(epoch FROM created_at) * "    \
-	"1000)::int8, secrets_revision, functions_dir, runtime_url, keys"
+	"1000)::int8, secrets_revision, functions_dir, runtime_url, keys, release_number"
 
 static const struct pg_stmt select_one = {
 	"project_one",
@@ -63,6 +63,7 @@ static void read_row(const struct pg_result *r, int row, struct project *p)
 	p->secrets_revision = pg_get_int(r, row, 8);
 	p->functions_dir = pg_get_text(r, row, 9);
 	p->runtime_url = pg_get_text(r, row, 10);
+	p->release_number = pg_get_int(r, row, 12);
 	if (!pg_is_null(r, row, 11)) {
 		struct pg_bytes keys = pg_get_bytes(r, row, 11);
 
