@@ -28,7 +28,7 @@
 struct queued {
 	struct queued *next;
 	const struct pg_stmt *stmt;
-	struct pg_params params;
+	const struct pg_params *params; /* NULL: none */
 	struct arena *arena;
 	struct pg_result **out;
 	bool prepares; /* it is prepared on the way */
@@ -525,7 +525,8 @@ static bool send_command(struct pg_conn *c, const char *sql)
 
 static bool send_statement(struct pg_conn *c, struct queued *q)
 {
-	const struct pg_params *p = &q->params;
+	static const struct pg_params none;
+	const struct pg_params *p = q->params != NULL ? q->params : &none;
 
 	q->prepares = !is_prepared(c, q->stmt);
 	if (q->prepares) {
@@ -535,6 +536,12 @@ static bool send_statement(struct pg_conn *c, struct queued *q)
 		c->prepared[c->prepared_count++] = q->stmt;
 	}
 	return PQsendQueryPrepared(c->pq, q->stmt->name, p->count, p->values, p->lengths, p->formats, 1) == 1;
+}
+
+/* One statement alone, which most reads are, is sent as it is: the pipeline would cost it more than the statement. */
+static bool is_alone(const struct pg_conn *c, bool commit)
+{
+	return c->begin == NULL && !commit && c->queue->next == NULL && is_prepared(c, c->queue->stmt);
 }
 
 static bool send_group(struct pg_conn *c, bool commit)
@@ -600,9 +607,10 @@ static bool read_statement(struct pg_conn *c, struct queued *q, bool ok, struct 
 /* Sends the group and reads all its answers. */
 static bool exchange(struct pg_conn *c, bool commit, struct err *e)
 {
+	bool alone = is_alone(c, commit);
 	bool ok = true;
 
-	if (!send_group(c, commit)) {
+	if (alone ? !send_statement(c, c->queue) : !send_group(c, commit)) {
 		ok = query_failed(c, NULL, "sending", e);
 		/* Of a connection that is not dead nobody knows how much went out. */
 		if (PQstatus(c->pq) == CONNECTION_OK)
@@ -616,6 +624,8 @@ static bool exchange(struct pg_conn *c, bool commit, struct err *e)
 		ok = read_statement(c, q, ok, e);
 	if (commit)
 		PQclear(next_of_group(c, "COMMIT", &ok, e));
+	if (alone)
+		return ok;
 	PQclear(next_of_group(c, "sync", &ok, e));
 	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK && PQexitPipelineMode(c->pq) != 1)
 		discard(c);
@@ -666,26 +676,20 @@ static bool run_group(struct pg_conn *c, bool commit, struct err *e)
 	return ok;
 }
 
-static struct queued *append(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
-			     struct pg_result **out)
+static void append(struct pg_conn *c, struct queued *q)
 {
-	struct queued *q = p == NULL || !p->failed ? arena_alloc(a, sizeof *q) : NULL;
-
-	if (q == NULL)
-		return NULL;
-	q->stmt = stmt;
-	q->arena = a;
-	q->out = out;
-	if (p != NULL)
-		q->params = *p;
 	*c->queue_end = q;
 	c->queue_end = &q->next;
-	return q;
 }
 
-/* What the values point to may be gone when they are sent. */
-static bool keep_values(struct pg_params *p, struct arena *a)
+/* A copy: what the values point to may be gone when they are sent. */
+static const struct pg_params *keep_params(const struct pg_params *given, struct arena *a)
 {
+	struct pg_params *p = arena_alloc(a, sizeof *p);
+
+	if (p == NULL)
+		return NULL;
+	*p = *given;
 	for (int i = 0; i < p->count; i++) {
 		size_t len = p->values[i] == NULL ? 0
 			     : p->formats[i] != 0 ? (size_t)p->lengths[i]
@@ -695,19 +699,25 @@ static bool keep_values(struct pg_params *p, struct arena *a)
 		if (p->values[i] == NULL)
 			continue;
 		if (copy == NULL)
-			return false;
+			return NULL;
 		memcpy(copy, p->values[i], len);
 		p->values[i] = copy;
 	}
-	return true;
+	return p;
 }
 
 bool pg_queue(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
 	      struct pg_result **out, struct err *e)
 {
-	struct queued *q = append(c, a, stmt, p, out);
+	struct queued *q = arena_alloc(a, sizeof *q);
 
-	return q != NULL && keep_values(&q->params, a) ? true : err_no_memory(e);
+	if (q == NULL || (p != NULL && p->failed))
+		return err_no_memory(e);
+	*q = (struct queued){.stmt = stmt, .arena = a, .out = out};
+	if (p != NULL && (q->params = keep_params(p, a)) == NULL)
+		return err_no_memory(e);
+	append(c, q);
+	return true;
 }
 
 bool pg_flush(struct pg_conn *c, struct err *e)
@@ -718,8 +728,13 @@ bool pg_flush(struct pg_conn *c, struct err *e)
 bool pg_query(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
 	      struct pg_result **out, struct err *e)
 {
-	bool ok = append(c, a, stmt, p, out) != NULL ? run_group(c, false, e) : err_no_memory(e);
+	struct queued q = {.stmt = stmt, .params = p, .arena = a, .out = out};
+	bool ok;
 
+	if (p != NULL && p->failed)
+		return err_no_memory(e);
+	append(c, &q);
+	ok = run_group(c, false, e);
 	FA_CRASH_POINT("statement.done");
 	return ok;
 }

@@ -244,7 +244,10 @@ describe("automatic rollback", () => {
     await until("the sweep has looked", async () => stack.log("functions-admin").length > 0);
     await ok(201, stack.deploy("failing", "let n = 0;\nDeno.serve(() => new Response('bad', { status: n++ < 1 ? 200 : 500 }));", { verify_jwt: false }));
     await until("the good version is back", async () => (await stack.call("failing", { token: null })).text === "good", 40_000);
-    const { data } = (await stack.api("GET", "functions/failing/deployments")).json;
+    const data = await until("it is recorded", async () => {
+      const { data } = (await stack.api("GET", "functions/failing/deployments")).json;
+      return data[1].error && data;
+    });
     assert.deepEqual([data[1].version, data[1].status, data[1].error.code], [2, "rolled_back", "auto_rollback"]);
     assert.match(data[1].error.message, /^\d+ of \d+ calls to version 2 failed$/);
     await ok(200, stack.api("PATCH", "settings", { token: stack.env.SERVICE_ROLE_KEY, body: { auto_rollback: null } }));
