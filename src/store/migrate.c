@@ -30,8 +30,11 @@ static const char bootstrap[] = "CREATE SCHEMA IF NOT EXISTS functions_admin;"
 				"  version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL, "
 				"applied_at timestamptz NOT NULL DEFAULT now());";
 
-/* After each run, also for objects to come: nobody but the owner, whatever the cluster's default privileges say. */
+/* Nobody but the owner, whatever the cluster's default privileges say. With each migration, and with each run, since a
+ * restored backup has what they give. Whoever does not own the schema changes nothing. */
 static const char revoke[] = "DO $$ DECLARE r text; BEGIN"
+			     "  IF NOT pg_catalog.pg_has_role((SELECT nspowner FROM pg_catalog.pg_namespace"
+			     "    WHERE nspname = 'functions_admin'), 'USAGE') THEN RETURN; END IF;"
 			     "  FOREACH r IN ARRAY ARRAY['public', 'anon', 'authenticated'] LOOP"
 			     "    IF r = 'public' OR EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = r) THEN"
 			     "      EXECUTE format('REVOKE ALL ON SCHEMA functions_admin FROM %1$s;"
@@ -145,7 +148,7 @@ static bool grant(struct pg_conn *c, struct arena *a, struct err *e)
 		return false;
 	if (f == NULL || status.applied > status.known)
 		return true;
-	return pg_script(c, f->text, e) || err_prefix(e, "rights of the service's role");
+	return (pg_script(c, revoke, e) && pg_script(c, f->text, e)) || err_prefix(e, "rights");
 }
 
 static bool run_locked(struct pg_conn *c, struct arena *a, void (*applied)(void *ctx, int version, const char *name),

@@ -21,6 +21,8 @@ test('the socket is where nginx looks for it, for the same user, in a directory 
   assert.equal(value(socket, 'SocketGroup'), value(service, 'Group'));
   assert.equal(value(socket, 'SocketMode'), '0660');
   assert.equal(value(service, 'RuntimeDirectoryPreserve'), 'yes');
+  // More than the program keeps of connections (MAX_CONNECTIONS in src/http/connections.c), and files beside them.
+  assert.ok(Number(value(service, 'LimitNOFILE')) > 2 * 4096);
 });
 
 test('the Debian package has both units, switches neither on, and leaves the socket open through an upgrade, and stops both when it goes', () => {

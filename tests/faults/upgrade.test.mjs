@@ -1,0 +1,246 @@
+// From the schema of each earlier migration, with data in it, to now; a migration that is interrupted at each of its statements; a later
+// schema under this program, and an earlier program beside this one; and a backup that is made while others deploy.
+//
+// FA_OLD_BINARY names an earlier build of the program, for the part that needs one.
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { agree } from '../lib/agree.mjs';
+import { REF, ROOT, makeService, startPostgres, startRuntime, temporaryFolder, until } from '../lib/service.mjs';
+
+const FOLDER = path.join(ROOT, 'sql/migrations');
+const MIGRATIONS = fs.readdirSync(FOLDER).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort();
+const NEWEST = MIGRATIONS.length, SLUGS = ['one', 'two'];
+const LONG = Boolean(process.env.FA_LONG);
+let postgres;
+
+before(async () => { postgres = await startPostgres(); });
+after(() => postgres?.remove());
+
+/** psql with a script on its standard input; what it prints. */
+function psql(server, database, script, user = 'supabase_admin') {
+  const done = spawnSync(path.join(server.bin, 'psql'), ['-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', server.folder, '-U', user, '-d', database], { input: script, encoding: 'utf8', maxBuffer: 1 << 28 });
+  assert.equal(done.status, 0, done.stderr);
+  return done.stdout.trim();
+}
+
+/** A service with a runtime, started, or not yet. */
+async function served(server, { url, options = {}, wrapper = [], start = true } = {}) {
+  const service = makeService(server, { migrate: false, options, wrapper }), runtime = await startRuntime(service.functionsDir);
+  service.writeConfig({ runtime_url: runtime.url, ...(url ? { database_url: url } : {}) });
+  if (!url && start) assert.equal(service.run('migrate').status, 0);
+  if (start) await service.start();
+  return { service, runtime, async end() { await service.remove(); await runtime.stop(); } };
+}
+
+const columnsOf = (database) => {
+  const tables = {};
+  const rows = psql(postgres, database, `SELECT c.relname, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relnamespace = 'functions_admin'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+    AND c.relname <> 'schema_migrations' ORDER BY c.relname, a.attnum;`);
+  for (const row of rows.split('\n')) { const [table, name, type] = row.split('|'); (tables[table] ??= []).push({ name, type }); }
+  return tables;
+};
+
+describe('from the schema of an earlier migration, with data in it', () => {
+  const files = temporaryFolder('fa-donor-');
+  let donor, tables, token, sources, generation;
+
+  before(async () => {
+    fs.chmodSync(files, 0o777);
+    donor = await served(postgres);
+    const { service } = donor, made = async (asked, status) => { const answer = await asked; assert.equal(answer.status, status, answer.text); };
+    await made(service.deploy('one', '// one, first'), 201);
+    await made(service.deploy('one', '// one, second'), 201);
+    await made(service.deploy('two', { 'index.ts': '// two', 'lib/a.ts': '// a' }, { metadata: { verify_jwt: false } }), 201);
+    await made(service.deploy('two', { 'index.ts': '// two again', 'lib/a.ts': '// a' }), 201);
+    await made(service.ask('POST', service.functions('/two/rollback'), { json: {} }), 200);
+    await made(service.deploy('gone', '// gone'), 201);
+    await made(service.ask('DELETE', service.functions('/gone')), 200);
+    await made(service.ask('POST', `/v1/projects/${REF}/secrets`, { json: [{ name: 'KEPT', value: 'a value' }] }), 201);
+    const created = service.run('token', ['create', '--name', 'kept', '--scope', 'functions:read']);
+    assert.equal(created.status, 0, created.stderr);
+    token = created.stdout.trim();
+    sources = Object.fromEntries(SLUGS.map((slug) => [slug, fs.readFileSync(path.join(service.functionsDir, slug, 'source/index.ts'), 'utf8')]));
+    generation = service.sql('SELECT generation FROM functions_admin.projects');
+    await service.stop();
+    tables = columnsOf(service.database);
+    // The events' partitions are of days; the tables of what only a running process needs stay out.
+    for (const name of ['function_events', 'instances']) delete tables[name];
+    psql(postgres, service.database, Object.keys(tables).map((t) => `COPY (SELECT ${tables[t].map((c) => c.name).join(', ')} FROM functions_admin.${t}) TO '${files}/${t}';\n`).join(''));
+  });
+  after(() => donor?.end());
+
+  /** A database at this level, with what of the data it has room for. */
+  function atLevel(service, level) {
+    const sum = (name) => createHash('sha256').update(fs.readFileSync(path.join(FOLDER, name))).digest('hex');
+    psql(postgres, service.database, `CREATE SCHEMA functions_admin; CREATE TABLE functions_admin.schema_migrations (version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
+      ${MIGRATIONS.slice(0, level).map((name, i) => `BEGIN;\n${fs.readFileSync(path.join(FOLDER, name), 'utf8')}\nINSERT INTO functions_admin.schema_migrations VALUES (${i + 1}, '${name}', '\\x${sum(name)}');\nCOMMIT;\n`).join('')}`, 'postgres');
+    const there = columnsOf(service.database);
+    psql(postgres, service.database, `SET session_replication_role = replica; SET search_path = functions_admin;\n${Object.keys(there).filter((t) => tables[t] && (t !== 'audit_log' || level >= 3)).map((t) => {
+      const both = there[t].filter((c) => tables[t].some((d) => d.name === c.name));
+      return `CREATE TEMP TABLE copied (${tables[t].map((c) => `${c.name} text`).join(', ')});\nCOPY pg_temp.copied FROM '${files}/${t}';\nDELETE FROM functions_admin.${t};
+        INSERT INTO functions_admin.${t} (${both.map((c) => c.name).join(', ')}) OVERRIDING SYSTEM VALUE SELECT ${both.map((c) => `${c.name}::${c.type}`).join(', ')} FROM pg_temp.copied;\nDROP TABLE pg_temp.copied;\n`;
+    }).join('')}
+      SELECT setval(pg_get_serial_sequence(attrelid::regclass::text, attname), 1000) FROM pg_attribute WHERE attidentity <> '' AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND NOT relispartition);`);
+  }
+
+  for (let level = 1; level < NEWEST; level++)
+    test(`${level}: it is served as it was, and goes on`, { skip: !LONG && ![1, NEWEST >> 1, NEWEST - 1].includes(level) && './check --long takes every one' }, async () => {
+      const at = await served(postgres, { start: false }), { service, runtime } = at;
+      try {
+        atLevel(service, level);
+        assert.equal(service.run('migrate', ['--status']).status, 1);
+        const migrated = service.run('migrate', ['--json']);
+        assert.equal(migrated.status, 0, migrated.stderr);
+        assert.equal(JSON.parse(migrated.stdout).applied, NEWEST - level);
+        await service.start();
+        assert.equal(service.sql('SELECT generation FROM functions_admin.projects'), generation, 'nothing was activated');
+        await agree(service, runtime, SLUGS);
+        for (const slug of SLUGS) assert.equal(await (await runtime.call(slug)).text(), sources[slug]);
+        const list = await service.ask('GET', service.functions(), { headers: { authorization: `Bearer ${token}` } });
+        assert.equal(list.status, 200, 'an access token goes on working');
+        assert.deepEqual(list.json.map((f) => [f.slug, f.version, f.verify_jwt]).sort(), [['one', 2, true], ['two', 1, false]]);
+        const secrets = await service.ask('GET', `/v1/projects/${REF}/secrets`);
+        assert.deepEqual(secrets.json.map((s) => s.name), level >= 4 ? ['KEPT'] : []);
+        if (level >= 4) assert.match(fs.readFileSync(path.join(service.functionsDir, '.functions-admin/secrets.json'), 'utf8'), /a value/);
+        assert.equal((await service.deploy('one', '// one, third')).json.version, 3);
+        assert.equal((await service.ask('POST', service.functions('/one/rollback'), { json: { version: 1 } })).status, 200);
+        assert.equal((await service.deploy('gone', '// here again')).status, 201);
+        await agree(service, runtime, [...SLUGS, 'gone']);
+        // No release had tokens without an audit log; here the first token that is made begins its chain.
+        if (level < 3) assert.equal(service.run('token', ['create', '--name', 'new', '--scope', 'functions:read']).status, 0);
+        const verified = service.run('audit', ['verify']);
+        assert.equal(verified.status, 0, verified.stdout + verified.stderr);
+      } finally { await at.end(); }
+    });
+});
+
+test('a migration loses its connection at each statement that defines something, and is run again', async () => {
+  const at = await served(postgres, { start: false }), { service } = at;
+  try {
+    // Sequences are not rolled back, so that it counts on over runs.
+    psql(postgres, service.database, `CREATE SCHEMA harm; CREATE SEQUENCE harm.passed; CREATE TABLE harm.at (n bigint);
+      CREATE FUNCTION harm.cut() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+      BEGIN IF nextval('harm.passed') = (SELECT n FROM harm.at) THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; END $$;
+      CREATE EVENT TRIGGER cut ON ddl_command_end EXECUTE FUNCTION harm.cut();`);
+    const schema = () => psql(postgres, service.database, `SELECT md5(string_agg(format('%s %s %s %s %s', c.relname, c.relkind, a.attname, a.atttypid::regtype, pg_get_expr(d.adbin, d.adrelid)), ',' ORDER BY c.relname, a.attnum))
+      FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+      WHERE c.relnamespace = 'functions_admin'::regnamespace AND NOT c.relispartition AND c.relname NOT LIKE 'function_events_2%';`);
+    const from = (n) => psql(postgres, service.database, `DROP SCHEMA IF EXISTS functions_admin CASCADE; SELECT setval('harm.passed', 1, false); TRUNCATE harm.at; INSERT INTO harm.at VALUES (${n});`);
+    const levels = new Set();
+    from(0);
+    assert.equal(service.run('migrate').status, 0);
+    const right = schema(), statements = Number(psql(postgres, service.database, 'SELECT last_value FROM harm.passed;'));
+    assert.ok(statements > 100, `${statements}`);
+    for (let n = 1; n <= statements; n += LONG ? 1 : statements >> 2) {
+      from(n);
+      const cut = service.run('migrate');
+      assert.equal(cut.status, 3, `cut at ${n}: ${cut.stderr}`);
+      assert.match(cut.stderr, /^functions-admin: .*The database cannot be reached$/m, 'it says so');
+      // Each migration is in force wholly, or not at all.
+      const there = psql(postgres, service.database, "SELECT to_regclass('functions_admin.schema_migrations') IS NOT NULL;") === 't';
+      const level = there ? Number(service.sql('SELECT coalesce(max(version), 0) FROM functions_admin.schema_migrations')) : 0;
+      if (there) assert.equal(service.sql('SELECT count(*) FROM functions_admin.schema_migrations'), `${level}`);
+      levels.add(level);
+      const again = service.run('migrate', ['--json']);
+      assert.equal(again.status, 0, again.stderr);
+      assert.equal(JSON.parse(again.stdout).applied, NEWEST - level);
+      assert.equal(schema(), right, `cut at ${n}`);
+    }
+    if (LONG) assert.equal(levels.size, NEWEST + 1, `${[...levels]}`);
+    await service.start();
+    assert.equal((await service.deploy('one', '// one')).status, 201);
+  } finally { await at.end(); }
+});
+
+describe('two versions of the program over one database', () => {
+  test('the schema of a later release: the program that runs goes on, and starts, and migrate takes nothing back', async () => {
+    const at = await served(postgres), { service, runtime } = at;
+    try {
+      assert.equal((await service.deploy('one', '// one')).status, 201);
+      psql(postgres, service.database, `BEGIN; ALTER TABLE functions_admin.edge_functions ADD COLUMN later text NOT NULL DEFAULT 'later'; ALTER TABLE functions_admin.edge_function_versions ADD COLUMN later jsonb;
+        CREATE TABLE functions_admin.later (id bigint PRIMARY KEY); GRANT SELECT ON functions_admin.later TO functions_admin_service;
+        INSERT INTO functions_admin.schema_migrations VALUES (${NEWEST + 1}, '${String(NEWEST + 1).padStart(4, '0')}_later.sql', sha256('later')); COMMIT;`, 'postgres');
+      // Prepared statements meet tables that have changed.
+      for (const text of ['// two', '// three']) assert.equal((await service.deploy('one', text)).status, 201);
+      assert.equal((await service.ask('POST', service.functions('/one/rollback'), { json: {} })).status, 200);
+      assert.equal((await service.ask('GET', '/readyz')).status, 200);
+      const status = service.run('migrate', ['--status']);
+      assert.deepEqual([status.status, service.run('migrate').status], [0, 0], status.stdout);
+      assert.equal(service.sql(`SELECT has_table_privilege('functions_admin_service', 'functions_admin.later', 'SELECT')`), 't');
+      await service.stop();
+      await service.start();
+      assert.equal((await service.deploy('one', '// four')).status, 201);
+      await agree(service, runtime, ['one']);
+    } finally { await at.end(); }
+  });
+
+  const old = process.env.FA_OLD_BINARY;
+  test('an earlier program beside this one, over the schema of this one', { skip: !old && 'FA_OLD_BINARY names no earlier build' }, async () => {
+    const now = await served(postgres);
+    const earlier = await served(postgres, { url: now.service.options.database_url, options: { db_role: null }, wrapper: ['sh', '-c', 'exec "$FA_OLD_BINARY" "$@"'], start: false });
+    try {
+      await earlier.service.start({ env: { FA_OLD_BINARY: path.resolve(old) } });
+      let number = 0;
+      await Promise.all([now, earlier].flatMap(({ service }, i) => ['one', 'two', `own-${i}`].map(async (slug) => {
+        for (let n = 0; n < 10; n++) {
+          const answer = await service.deploy(slug, `// ${slug} ${number++}`);
+          assert.ok([201, 409].includes(answer.status), answer.text);
+        }
+      })));
+      for (const { service } of [now, earlier, now]) assert.equal((await service.deploy('one', `// ${number++}`)).status, 201);
+      for (const { service, runtime } of [now, earlier])
+        await until('each folder shows what is active', () => agree(service, runtime, ['one', 'two', 'own-0', 'own-1']).then(() => true, () => false));
+      assert.equal(now.service.run('audit', ['verify']).status, 0);
+    } finally {
+      await earlier.end();
+      await now.end();
+    }
+  });
+});
+
+test('a dump made during deploys, restored in another server before an empty folder: all is served, the audit chain is whole', async () => {
+  const at = await served(postgres), other = await startPostgres();
+  let there;
+  try {
+    const slugs = Array.from({ length: 6 }, (_, i) => `f${i}`);
+    let over = false, number = 0, changes = 0;
+    for (const slug of slugs) assert.equal((await at.service.deploy(slug, `// ${slug}`)).status, 201);
+    const load = [
+      ...slugs.slice(0, 3).map(async (slug) => { while (!over) { assert.equal((await at.service.deploy(slug, { 'index.ts': `// ${slug} ${number++}`, 'lib.ts': `// ${number}`.repeat(500) })).status, 201); changes++; } }),
+      (async () => { while (!over) { assert.equal((await at.service.ask('DELETE', at.service.functions('/f5'))).status, 200); assert.equal((await at.service.deploy('f5', `// ${number++}`)).status, 201); changes++; } })(),
+      (async () => { while (!over) { const answer = await at.service.ask('POST', `/v1/projects/${REF}/secrets`, { json: [{ name: 'COUNT', value: `${number++}` }] }); assert.equal(answer.status, 201); changes++; } })(),
+    ];
+    await until('there is a load', () => changes > 10);
+    const before = changes;
+    const { stdout: dump } = await promisify(execFile)(path.join(postgres.bin, 'pg_dump'), ['--no-owner', '--no-privileges', '-n', 'functions_admin', postgres.url(at.service.database)], { maxBuffer: 1 << 28 });
+    assert.ok(changes > before, 'others worked meanwhile');
+    over = true;
+    await Promise.all(load);
+    there = await served(other, { start: false });
+    psql(other, there.service.database, dump, 'postgres');
+    assert.equal(there.service.run('migrate').status, 0, 'rights are not in such a dump');
+    // The server's default privileges have handed out what was restored.
+    for (const [role, rights] of [['anon', 'f'], ['authenticated', 'f'], ['functions_admin_service', 't']])
+      assert.equal(there.service.sql(`SELECT bool_or(has_table_privilege('${role}', oid, 'SELECT')) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p')`), rights, role);
+    await there.service.start();
+    const list = (await there.service.ask('GET', there.service.functions())).json.map((f) => f.slug);
+    assert.ok(list.length >= 5 && slugs.slice(0, 5).every((slug) => list.includes(slug)), `${list}`);
+    await agree(there.service, there.runtime, slugs);
+    const verified = there.service.run('audit', ['verify']);
+    assert.equal(verified.status, 0, verified.stdout + verified.stderr);
+    assert.match(fs.readFileSync(path.join(there.service.functionsDir, '.functions-admin/secrets.json'), 'utf8'), /COUNT/);
+    for (const slug of slugs) assert.equal((await there.service.deploy(slug, `// ${slug}, after the restore`)).status, 201);
+    await agree(there.service, there.runtime, slugs);
+    await agree(at.service, at.runtime, slugs);
+  } finally {
+    await there?.end();
+    await other.remove();
+    await at.end();
+  }
+});
