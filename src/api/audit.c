@@ -59,3 +59,58 @@ bool audit_list_entries(struct call *c, struct err *e)
 	}
 	return page_answer(c, &page, array, next, e);
 }
+
+/* Checking */
+
+#define MAX_FINDINGS 100
+
+struct verification {
+	json_t *findings;
+	json_t *head;
+	int64_t entries;
+	bool complete; /* false: memory is out */
+};
+
+static void on_chain(void *ctx, const char *chain, int64_t rows, const struct audit_mark *head)
+{
+	struct verification *v = ctx;
+	char hex[2 * CRYPTO_HASH_BYTES + 1];
+
+	(void)chain;
+	text_hex(head->hash, sizeof head->hash, hex);
+	v->entries = rows;
+	v->head = json_pack("{s:I, s:s}", "id", (json_int_t)head->seq, "hash", hex);
+}
+
+static void on_finding(void *ctx, const char *what)
+{
+	struct verification *v = ctx;
+
+	if (json_array_size(v->findings) < MAX_FINDINGS && json_array_append_new(v->findings, json_string(what)) != 0)
+		v->complete = false;
+}
+
+bool audit_verify_entries(struct call *c, struct err *e)
+{
+	struct verification v = {.complete = true};
+	const struct audit_report report = {.chain = on_chain, .finding = on_finding, .ctx = &v};
+	int64_t findings = 0;
+	int64_t from = 0;
+	bool ok;
+
+	/* A finding names what happened to any function. */
+	if (c->who.slugs != NULL)
+		return err_set(e, ERR_FORBIDDEN, "slug_not_allowed",
+			       "This access token is for some functions only, not for the whole project");
+	v.findings = json_array();
+	ok = audit_verify_newest(c->service, c->project.ref, &report, &from, &findings, e) &&
+	     (v.complete || err_no_memory(e)) &&
+	     response_json(c->resp, 200,
+			   json_pack("{s:b, s:I, s:I, s:O, s:I, s:O}", "ok", findings == 0, "from", (json_int_t)from,
+				     "entries", (json_int_t)v.entries, "head", v.head, "found", (json_int_t)findings,
+				     "findings", v.findings),
+			   e);
+	json_decref(v.findings);
+	json_decref(v.head);
+	return ok;
+}

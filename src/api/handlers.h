@@ -61,6 +61,7 @@ bool doctor_get(struct call *c, struct err *e);
 
 /* audit.c */
 bool audit_list_entries(struct call *c, struct err *e);
+bool audit_verify_entries(struct call *c, struct err *e);
 
 /* access.c */
 bool access_tokens_list(struct call *c, struct err *e);

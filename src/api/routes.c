@@ -97,6 +97,7 @@ const struct route api_routes[] = {
 	{"DELETE", FUNCTIONS "/{slug}/secrets", SCOPE_SECRETS_WRITE, 0, secrets_unset},
 
 	{"GET", "/v1/projects/{ref}/audit", SCOPE_AUDIT_READ, 0, audit_list_entries},
+	{"GET", "/v1/projects/{ref}/audit/verify", SCOPE_AUDIT_READ, 0, audit_verify_entries},
 
 	{"GET", "/v1/functions", SCOPE_FUNCTIONS_READ, ROUTE_FLAT, flat_list},
 	{"POST", "/v1/functions", SCOPE_FUNCTIONS_WRITE, ROUTE_FLAT, flat_deploy},

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/text.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -238,6 +239,7 @@ struct walk {
 	const struct audit_report *report;
 	const struct audit_expectation *expect;
 	const char *chain;
+	int64_t from;                        /* the first row that is checked */
 	int64_t seq;                         /* of the last row */
 	uint8_t stored[CRYPTO_HASH_BYTES];   /* its hash, as it stands there */
 	uint8_t computed[CRYPTO_HASH_BYTES]; /* and as it should be */
@@ -326,27 +328,91 @@ static void check_head(struct walk *w, const struct audit_mark *head)
 		found(w, "its head does not belong to entry %lld", (long long)head->seq);
 }
 
-static bool verify_chain(struct pg_conn *c, struct arena *a, struct walk *w, struct err *e)
+/* Begins behind the checkpoint, or with `newest` > 0 so many entries before the head. */
+static bool begin_walk(struct pg_conn *c, struct arena *a, struct walk *w, const struct audit_mark *head,
+		       int64_t newest, struct err *e)
 {
 	struct audit_mark checkpoint;
-	struct audit_mark head;
+	struct audit_rows before = {0};
 
-	if (!audit_checkpoint(c, a, w->chain, &checkpoint, e) || !audit_head(c, a, w->chain, &head, e))
+	if (!audit_checkpoint(c, a, w->chain, &checkpoint, e))
 		return false;
 	if (checkpoint.exists && !checkpoint.genuine)
 		found(w, "its checkpoint was changed");
 	w->seq = checkpoint.exists ? checkpoint.seq : 0;
 	w->rows = 0;
 	memcpy(w->stored, checkpoint.hash, sizeof w->stored);
-	memcpy(w->computed, checkpoint.hash, sizeof w->computed);
-	/* All of them, since a row before the checkpoint is one too many. */
-	if (!each_row(c, w->chain, 0, check_row, w, e))
+	if (newest > 0 && head->seq - newest > w->seq) {
+		if (!audit_next(c, a, w->chain, head->seq - newest - 1, 1, &before, e))
+			return false;
+		if (before.count == 1) {
+			w->seq = before.items[0].seq;
+			memcpy(w->stored, before.items[0].hash, sizeof w->stored);
+		}
+	}
+	memcpy(w->computed, w->stored, sizeof w->computed);
+	w->from = w->seq + 1;
+	return true;
+}
+
+static bool verify_chain(struct pg_conn *c, struct arena *a, struct walk *w, int64_t newest, struct err *e)
+{
+	struct audit_mark head;
+
+	/* All of them, unless only the newest are wanted, since a row before the checkpoint is one too many. */
+	if (!audit_head(c, a, w->chain, &head, e) || !begin_walk(c, a, w, &head, newest, e) ||
+	    !each_row(c, w->chain, newest > 0 ? w->seq : 0, check_row, w, e))
 		return false;
 	check_head(w, &head);
 	if (w->expect != NULL && text_eq(w->expect->chain, w->chain) && w->expect->seq > w->seq)
 		missing(w, w->seq + 1, w->expect->seq);
 	w->report->chain(w->report->ctx, w->chain, w->rows, &head);
 	return true;
+}
+
+/* Without a head nothing says where the newest entries are; a chain in which nothing was written yet has none. */
+static bool verify_newest(struct pg_conn *c, struct arena *a, struct walk *w, struct err *e)
+{
+	const char **chains = NULL;
+	struct audit_mark head;
+	struct audit_rows any;
+
+	if (!audit_head(c, a, w->chain, &head, e))
+		return false;
+	if (head.exists)
+		return verify_chain(c, a, w, AUDIT_VERIFY_MAX, e);
+	if (!audit_chains(c, a, &chains, e) || !audit_next(c, a, w->chain, 0, 1, &any, e))
+		return false;
+	w->rows = (int64_t)any.count;
+	for (; *chains != NULL; chains++)
+		if (text_eq(*chains, w->chain))
+			check_head(w, &head);
+	w->report->chain(w->report->ctx, w->chain, 0, &head);
+	return true;
+}
+
+bool audit_verify_newest(struct service *s, const char *chain, const struct audit_report *report, int64_t *from,
+			 int64_t *findings, struct err *e)
+{
+	static atomic_flag runs = ATOMIC_FLAG_INIT;
+	struct walk w = {.report = report, .chain = chain, .from = 1};
+	struct pg_conn *c = NULL;
+	struct arena *a;
+	bool ok;
+
+	if (atomic_flag_test_and_set(&runs)) {
+		(void)err_set(e, ERR_CONFLICT, "verification_runs", "The audit log is being checked already");
+		return err_hint(e, "Ask again when that has ended.");
+	}
+	a = arena_new(0);
+	ok = (a != NULL || err_no_memory(e)) && pg_acquire(s->pool, &c, e) && pg_begin_snapshot(c, e) &&
+	     verify_newest(c, a, &w, e);
+	*from = w.from;
+	*findings = w.findings;
+	pg_release(c);
+	arena_free(a);
+	atomic_flag_clear(&runs);
+	return ok;
 }
 
 bool audit_verify(struct service *s, const struct audit_expectation *expect, const struct audit_report *report,
@@ -362,7 +428,7 @@ bool audit_verify(struct service *s, const struct audit_expectation *expect, con
 
 	for (; ok && *chains != NULL; chains++) {
 		w.chain = *chains;
-		ok = verify_chain(c, a, &w, e);
+		ok = verify_chain(c, a, &w, 0, e);
 	}
 	*findings = w.findings;
 	pg_release(c);

@@ -46,6 +46,15 @@ struct audit_report {
 MUST_CHECK bool audit_verify(struct service *s, const struct audit_expectation *expect,
 			     const struct audit_report *report, int64_t *findings, struct err *e);
 
+/*
+ * The newest entries of one chain, AUDIT_VERIFY_MAX at most, for callers who must not keep the database busy for long:
+ * *from is the first that was checked. What is older is taken as it stands. ERR_CONFLICT "verification_runs": one at a
+ * time.
+ */
+#define AUDIT_VERIFY_MAX 100000
+MUST_CHECK bool audit_verify_newest(struct service *s, const char *chain, const struct audit_report *report,
+				    int64_t *from, int64_t *findings, struct err *e);
+
 /* Calls fn for each row of each chain (or of one: chain not NULL), oldest first. */
 MUST_CHECK bool audit_export(struct service *s, const char *chain, bool (*fn)(void *ctx, const struct audit_row *row),
 			     void *ctx, struct err *e);

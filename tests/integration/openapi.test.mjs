@@ -173,6 +173,7 @@ test('every operation succeeds as described', async () => {
   const token = await ok(201, 'POST', '/v1/access-tokens', { json: { name: 'ci', scopes: ['functions:read'], project: 'default', slugs: ['ci-*'], networks: ['192.0.2.0/24'], expires_at: new Date(Date.now() + 60_000).toISOString() } });
   await ok(200, 'GET', '/v1/access-tokens');
   assert.ok((await ok(200, 'GET', `/v1/projects/${REF}/audit?limit=500`)).json.data.length > 3);
+  assert.equal((await ok(200, 'GET', `/v1/projects/${REF}/audit/verify`)).json.ok, true);
   const session = await ok(200, 'GET', '/v1/session', { headers: { authorization: `Bearer ${token.json.token}` } });
   assert.deepEqual(session.json.scopes, ['functions:read']);
   assert.deepEqual([session.json.project, session.json.slugs], [REF, ['ci-*']]);

@@ -17,6 +17,13 @@ const verify = () => {
   const done = stack.command(["audit", "verify", "--json"]);
   return { status: done.status, stderr: done.stderr, ...(done.stdout ? JSON.parse(done.stdout) : {}) };
 };
+/** The same as the API answers it, for the chain of the project. */
+const asked = async () => {
+  const answer = await stack.as(root, "GET", `/v1/projects/${stack.ref}/audit/verify`);
+  assert.equal(answer.status, 200, answer.text);
+  assert.deepEqual([answer.json.ok, answer.json.findings.length], [answer.json.found === 0, Math.min(answer.json.found, 100)]);
+  return answer.json;
+};
 // Changes behind the service's back, as somebody with all rights on the database would make them.
 const tamper = (sql) => stack.psql(`SET session_replication_role = replica; ${sql}`);
 
@@ -130,6 +137,8 @@ describe("the chain", () => {
     assert.deepEqual([seen.status, seen.ok, seen.findings], [0, true, []]);
     assert.deepEqual(seen.chains.map((c) => c.chain), ["", stack.ref]);
     assert.ok(seen.chains.every((c) => c.entries === c.head));
+    const own = seen.chains[1];
+    assert.deepEqual(await asked(), { ok: true, from: 1, entries: own.entries, head: { id: own.head, hash: own.hash }, found: 0, findings: [] });
   });
 
   test("rows cannot be changed, removed or truncated by SQL as it is", () => {
@@ -159,7 +168,7 @@ describe("the chain", () => {
     "a false checkpoint": [`DELETE FROM ${log} WHERE project_ref IS NOT NULL AND seq <= 2; INSERT INTO functions_admin.audit_checkpoints (chain, seq, hash, mac) SELECT chain, 2, hash, hash FROM functions_admin.audit_heads WHERE chain <> ''`, /its checkpoint was changed/, undefined],
   };
   for (const [what, [sql, finding, count, constraint]] of Object.entries(cases)) {
-    test(`verify finds and names ${what}`, () => {
+    test(`verify finds and names ${what}`, async () => {
       tamper(`CREATE TABLE functions_admin.kept AS SELECT * FROM ${log}; CREATE TABLE functions_admin.kept_heads AS SELECT * FROM functions_admin.audit_heads`);
       try {
         if (constraint) tamper(`ALTER TABLE ${log} DROP CONSTRAINT audit_log_seq_check`);
@@ -168,6 +177,7 @@ describe("the chain", () => {
         assert.equal(seen.status, 1, seen.stderr);
         assert.match(seen.findings.join("\n"), finding);
         if (count !== undefined) assert.equal(seen.findings.length, count, seen.findings.join("\n"));
+        assert.deepEqual((await asked()).findings, seen.findings.filter((finding) => finding.startsWith(stack.ref)));
       } finally {
         // TRUNCATE's triggers are off as well, so everything can be put back.
         const columns = "seq, at, project_ref, actor, token_id, address, request_id, action, target, outcome, before, after, hash";
@@ -180,6 +190,25 @@ describe("the chain", () => {
       assert.equal(verify().ok, true);
     });
   }
+
+  test("the API looks at the newest entries only, one caller at a time, and not for tokens that are for some functions", async () => {
+    const [newest] = await entries("?limit=1");
+    tamper(`INSERT INTO ${log} (seq, at, project_ref, actor, address, request_id, action, target, outcome, hash)
+      SELECT ${newest.id} + n, now(), '${stack.ref}', 'x', 'x', 'x', 'x', 'x', 'done', sha256('x') FROM generate_series(1, 100010) n;
+      UPDATE functions_admin.audit_heads SET seq = seq + 100010 WHERE chain <> ''`);
+    try {
+      const all = await Promise.all(Array.from({ length: 3 }, () => stack.as(root, "GET", `/v1/projects/${stack.ref}/audit/verify`)));
+      const done = all.find((answer) => answer.status === 200).json;
+      assert.deepEqual([done.from, done.entries, done.ok, done.findings.length], [newest.id + 11, 100000, false, 100]);
+      for (const answer of all) if (answer.status !== 200) assert.deepEqual([answer.status, answer.json.code], [409, "verification_runs"]);
+    } finally {
+      tamper(`DELETE FROM ${log} WHERE request_id = 'x'; UPDATE functions_admin.audit_heads SET seq = seq - 100010 WHERE chain <> ''`);
+    }
+    assert.equal((await asked()).ok, true);
+    const bound = await stack.token({ name: "bound", scopes: ["audit:read"], project: "default", slugs: ["hello"] });
+    const refused = await stack.as(bound.token, "GET", `/v1/projects/${stack.ref}/audit/verify`);
+    assert.deepEqual([refused.status, refused.json.code], [403, "slug_not_allowed"]);
+  });
 
   test("a head noted elsewhere shows that the newest rows are gone", async () => {
     const kept = stack.psql("SELECT quote_literal(mac), quote_literal(hash), seq FROM functions_admin.audit_heads WHERE chain <> ''").split("|");
