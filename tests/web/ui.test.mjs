@@ -459,6 +459,79 @@ test("status: what the doctor finds, with what to do first; it is looked at agai
   await ui.finish();
 });
 
+test("the audit log: whether its chain is whole", async () => {
+  for (const text of ["1", "2"]) await deployed("audited", `Deno.serve(() => new Response("${text}"));\n`);
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("audit");
+  await page.getByRole("button", { name: "Verify chain" }).click();
+  await page.getByText(/^[\d,]+ entries: all as they were written$/).waitFor();
+  const { head } = (await stack.api("GET", "audit/verify")).json;
+  assert.ok((await page.locator("main").innerText()).includes(`${stack.ref}:${head.id}:${head.hash}`));
+  const tamper = (text) => stack.sql(`DO $$ BEGIN ALTER TABLE functions_admin.audit_log DISABLE TRIGGER ALL; ${text}; ALTER TABLE functions_admin.audit_log ENABLE TRIGGER ALL; END $$`);
+  await tamper(`UPDATE functions_admin.audit_log SET actor = '<b>nobody</b>' || actor WHERE seq = ${head.id} AND project_ref IS NOT NULL`);
+  await page.getByRole("button", { name: "Verify chain" }).click();
+  const found = page.getByRole("list", { name: "What was found" }).getByRole("listitem");
+  await found.first().waitFor();
+  assert.match(await found.innerText(), /entry \d+ was changed, moved or put in .* by <b>nobody<\/b>/);
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "audit-tampered-dark");
+  await tamper(`UPDATE functions_admin.audit_log SET actor = replace(actor, '<b>nobody</b>', '') WHERE seq = ${head.id} AND project_ref IS NOT NULL`);
+  await page.getByRole("button", { name: "Verify chain" }).click();
+  await page.getByText(/all as they were written$/).waitFor();
+  await ui.finish();
+});
+
+test("project settings: what agents deploy waits for a person, or serves at once", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("settings");
+  const choice = page.getByLabel("What agents deploy waits for a person");
+  const save = page.getByRole("button", { name: "Save" });
+  assert.equal(await save.getAttribute("title"), "Nothing is changed");
+  await choice.check();
+  await save.click();
+  await page.locator(".toast", { hasText: "What agents deploy waits for a person" }).waitFor();
+  assert.equal((await stack.api("GET", "settings")).json.agent_deploys, "preview");
+  await choice.uncheck();
+  await save.click();
+  await page.getByText("What agents deploy serves at once").waitFor();
+  assert.equal((await stack.api("GET", "settings")).json.agent_deploys, undefined);
+  await ui.finish();
+});
+
+test("the address that an agent gives for a secret opens the form with its name, in the right project, and nothing else", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  const call = await stack.api("POST", "/mcp", { body: { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "set_secret_request", arguments: { name: "STRIPE_KEY" } } } });
+  const { url } = call.json.result.structuredContent;
+  assert.equal(new URL(url).hash, "#/secrets?project=default&name=STRIPE_KEY");
+  await page.goto(url);
+  const field = page.getByLabel("NAME=value, one a line");
+  await page.getByText("An agent asks for the secret STRIPE_KEY").waitFor();
+  assert.equal(await page.evaluate(() => location.hash), `#/project/${stack.ref}/secrets?project=default&name=STRIPE_KEY`);
+  assert.equal(await field.inputValue(), "STRIPE_KEY=");
+  assert.equal(await page.getByRole("button", { name: "Set", exact: true }).getAttribute("title"), "Type the value of STRIPE_KEY first");
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "secret-asked-dark");
+  await page.keyboard.type("sk_123");
+  await page.getByRole("button", { name: "Set", exact: true }).click();
+  await page.getByText("1 secret is set").waitFor();
+  await page.getByText("The secret STRIPE_KEY is set").waitFor();
+  assert.ok((await stack.api("GET", "secrets")).json.some((secret) => secret.name === "STRIPE_KEY"));
+  for (const [name, why] of [["A%3Dvalue", "a value"], ["two%20words", "no name"], ["%00", "no text"], ["%zz", "no encoding"]]) {
+    await page.goto(`${stack.env.API_URL}/ui/#/secrets?project=${stack.ref}&name=${name}`);
+    await page.reload();
+    await field.waitFor();
+    assert.equal(await field.inputValue(), "", why);
+  }
+  await ui.finish();
+  const other = await open(browser, stack, { allow: /status of 404/ });
+  await other.page.goto(`${stack.env.API_URL}/ui/#/secrets?project=zzzzzzzzzzzzzzzzzzzz&name=STRIPE_KEY`);
+  await other.page.getByText("Project not found").waitFor();
+  await other.finish();
+});
+
 describe("the session", () => {
   test("without the dashboard's login there is no page", async () => {
     const answer = await fetch(`${stack.env.API_URL}/ui/`);
@@ -540,34 +613,64 @@ test("hostile text stays text, everywhere it is shown", async () => {
   await ui.context.close();
 });
 
-test("what was changed on disk is said above the list, and not once it is put back", async () => {
-  await deployed("night", { "index.ts": 'Deno.serve(() => new Response("day"))\n' });
-  const releases = path.join(stack.functionsDir, ".releases/night");
-  const [release] = fs.readdirSync(releases);
-  fs.writeFileSync(path.join(releases, release, "source", "<b>by-hand<b>.ts"), "export {};\n");
+test("what was changed on disk is said above the list, is looked at, and kept as a version or undone", async () => {
+  const served = async () => (await stack.call("night")).text;
+  const edit = () => {
+    const releases = path.join(stack.functionsDir, ".releases/night");
+    // The newest is the one that serves.
+    const [release] = fs.readdirSync(releases).sort((a, b) => Number.parseInt(b) - Number.parseInt(a));
+    fs.writeFileSync(path.join(releases, release, "source", "index.ts"), 'Deno.serve(() => new Response("night"));\n');
+    fs.writeFileSync(path.join(releases, release, "source", "<b>by-hand<b>.ts"), `// ${HOSTILE}\nexport {};\n`);
+  };
+  await deployed("night", { "index.ts": 'Deno.serve(() => new Response("day"));\n' });
+  edit();
   for (const viewport of [DESKTOP, PHONE]) {
     const ui = await open(browser, stack, { viewport });
     await ui.view("functions");
     const item = ui.page.getByRole("list", { name: "Changed on disk" }).getByRole("listitem");
     await item.waitFor();
-    assert.equal(await item.innerText(), "night version 1: added <b>by-hand<b>.ts");
+    assert.match(await item.innerText(), /^night version 1: added <b>by-hand<b>\.ts, modified index\.ts\s+Look…$/);
     assert.deepEqual(await axe(ui.page), []);
     await shot(ui.page, `drift-${viewport.width}`);
-    await ui.context.close();
+    await ui.page.getByRole("button", { name: "Look at what was changed in night" }).click();
+    const change = dialog(ui.page).getByLabel("What was changed in index.ts");
+    assert.match(await change.innerText(), /-Deno\.serve\(\(\) => new Response\("day"\)\);\s+\+Deno\.serve\(\(\) => new Response\("night"\)\);/);
+    assert.ok((await dialog(ui.page).innerText()).includes(HOSTILE.slice(0, 40)));
+    assert.equal(await ui.page.evaluate(() => window.hacked), undefined);
+    assert.deepEqual(await axe(ui.page), []);
+    await shot(ui.page, `drift-dialog-${viewport.width}`);
+    await ui.finish();
   }
-  assert.equal((await stack.api("POST", "functions/night/drift/revert")).status, 200);
   const ui = await open(browser, stack);
+  const { page } = ui;
+  const list = page.getByRole("list", { name: "Changed on disk" });
+  const look = page.getByRole("button", { name: "Look at what was changed in night" });
   await ui.view("functions");
-  await ui.page.getByRole("link", { name: "night" }).waitFor();
-  assert.equal(await ui.page.getByRole("list", { name: "Changed on disk" }).count(), 0);
+  await look.click();
+  await dialog(page).getByRole("button", { name: "Undo…" }).click();
+  await dialog(page).getByRole("button", { name: "Undo the changes" }).click();
+  await page.getByText("night is as it was deployed again").waitFor();
+  await list.waitFor({ state: "detached" });
+  assert.equal((await stack.api("GET", "drift")).json.drift.length, 0);
+  assert.equal(await versionOf("night"), 1);
+
+  edit();
+  await page.reload();
+  await look.click();
+  await dialog(page).getByLabel("Message").fill("as it was mended at night");
+  await dialog(page).getByRole("button", { name: "Keep as a new version" }).click();
+  await page.getByText("What lay on disk is version 2 of night").waitFor();
+  await list.waitFor({ state: "detached" });
+  assert.equal(await served(), "night");
+  assert.equal((await stack.api("GET", "functions/night/versions")).json.data[0].message, "as it was mended at night");
   assert.equal((await stack.api("DELETE", "functions/night")).status, 200);
-  await ui.context.close();
+  await ui.finish();
 });
 
 describe("every page, in both schemes and at a phone's width", () => {
   const pages = {
     functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
-    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", status: "status", "functions/hello/secrets": "function-secrets",
+    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", status: "status", settings: "project-settings", "functions/hello/secrets": "function-secrets",
   };
   for (const [name, scheme, viewport] of [["dark", "dark", DESKTOP], ["light", "light", DESKTOP], ["phone", "light", PHONE]]) {
     test(name, async () => {

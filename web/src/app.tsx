@@ -1,7 +1,7 @@
-import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Sun, X, Zap } from "lucide-react";
+import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Settings, Sun, X, Zap } from "lucide-react";
 import { Suspense, lazy, useCallback, useEffect, useState, type ComponentType, type ReactNode } from "react";
 import { ApiError, json, storedToken, setCredential, whenUnauthorized, type Project, type Session } from "./api";
-import { forgetAll } from "./hooks";
+import { forgetAll, useLoad } from "./hooks";
 import { FunctionList } from "./pages/list";
 import { SignIn } from "./pages/sign-in";
 import { go, link, segments, usePath } from "./router";
@@ -16,6 +16,7 @@ const Tokens = lazy(() => import("./pages/tokens").then((module) => ({ default: 
 const Secrets = lazy(() => import("./pages/secrets").then((module) => ({ default: module.ProjectSecrets })));
 const Audit = lazy(() => import("./pages/audit").then((module) => ({ default: module.Audit })));
 const Status = lazy(() => import("./pages/status").then((module) => ({ default: module.Status })));
+const ProjectSettings = lazy(() => import("./pages/project").then((module) => ({ default: module.ProjectSettings })));
 const Releases = lazy(() => import("./pages/releases").then((module) => ({ default: module.Releases })));
 
 interface Section {
@@ -34,6 +35,7 @@ const sections: Section[] = [
   { id: "tokens", label: "Access tokens", icon: KeyRound, page: Tokens, needs: ["GET", "/v1/access-tokens"] },
   { id: "audit", label: "Audit log", icon: ScrollText, page: Audit, needs: ["GET", `${PROJECT}/audit`] },
   { id: "status", label: "Status", icon: Activity, page: Status, needs: ["GET", `${PROJECT}/doctor`] },
+  { id: "settings", label: "Project settings", icon: Settings, page: ProjectSettings, needs: ["GET", `${PROJECT}/settings`] },
 ];
 
 type State =
@@ -90,9 +92,11 @@ function Ready({ session, projects, mode, leave }: { session: Session; projects:
   const [first, ref, section = "functions", ...rest] = segments(path);
   const project = projects.find((project) => project.ref === ref);
 
+  const asked = first === "secrets" ? /[?&]project=([^&]+)/.exec(path)?.[1] : undefined;
+
   useEffect(() => {
-    if ((first !== "project" || !project) && projects.length > 0) go(`/project/${projects[0].ref}/functions`);
-  }, [first, project, projects]);
+    if (!asked && (first !== "project" || !project) && projects.length > 0) go(`/project/${projects[0].ref}/functions`);
+  }, [asked, first, project, projects]);
 
   // Each view begins at its top, and its heading is read out.
   useEffect(() => {
@@ -100,6 +104,7 @@ function Ready({ session, projects, mode, leave }: { session: Session; projects:
   }, [section, rest[0]]);
 
   if (projects.length === 0) return <main className="alone"><Empty title="No project is open to this access token"><p>Ask for one that is bound to a project that exists.</p></Empty></main>;
+  if (asked) return <Asked project={asked} query={path.slice(path.indexOf("?"))} />;
   if (!project) return null;
   return (
     <SessionContext.Provider value={{ session, projects, project, mode, leave }}>
@@ -110,6 +115,15 @@ function Ready({ session, projects, mode, leave }: { session: Session; projects:
       </Shell>
     </SessionContext.Provider>
   );
+}
+
+/** The address that an agent gives a person who shall set a secret: /secrets?project=…&name=…, the project perhaps by its alias. */
+function Asked({ project, query }: { project: string; query: string }) {
+  const { data, error } = useLoad(`project/${project}`, (signal) => json<Project>("GET", `v1/projects/${project}`, { signal }));
+  useEffect(() => {
+    if (data) location.replace(link("project", data.ref, "secrets") + query);
+  }, [data, query]);
+  return <main className="alone">{error ? <ErrorBox error={error} action={<a href="#/">To the functions</a>} /> : <Loading what="the project" />}</main>;
 }
 
 function View({ section, rest }: { section: string; rest: string[] }) {

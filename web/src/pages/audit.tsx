@@ -1,9 +1,10 @@
-import { Download } from "lucide-react";
+import { Download, ShieldCheck } from "lucide-react";
 import { useDeferredValue, useState } from "react";
-import { page } from "../api";
+import { json, page } from "../api";
+import { count, plural } from "../format";
 import { useAction, useTitle } from "../hooks";
-import { useSession } from "../session";
-import { Badge, Button, Code, Empty, ErrorBox, Field, Loading, Time, useToast } from "../ui";
+import { PROJECT, useSession } from "../session";
+import { Badge, Button, Code, Empty, ErrorBox, Field, Loading, Notice, Time, useToast } from "../ui";
 import { saveFile } from "./download";
 import { usePages } from "./more";
 
@@ -20,10 +21,20 @@ interface Entry {
   after?: string;
 }
 
+interface Verification {
+  ok: boolean;
+  from: number;
+  entries: number;
+  head: { id: number; hash: string };
+  found: number;
+  findings: string[];
+}
+
 const MOST_EXPORTED = 50_000;
 
 export function Audit() {
-  const { ref } = useSession();
+  const { ref, refusal } = useSession();
+  const [verified, setVerified] = useState<Verification>();
   const toast = useToast();
   const [filter, setFilter] = useState({ actor: "", action: "", target: "", outcome: "" });
   const used = useDeferredValue(filter);
@@ -44,6 +55,11 @@ export function Audit() {
     if (cursor) toast(`The newest ${MOST_EXPORTED} entries were saved; functions-admin audit export has all`);
   });
 
+  const verify = useAction(async () => {
+    setVerified(undefined);
+    setVerified(await json<Verification>("GET", `${path}/verify`));
+  });
+
   const field = (name: "actor" | "action" | "target", label: string, placeholder: string) => (
     <Field label={label}>{(attributes) => <input {...attributes} value={filter[name]} placeholder={placeholder} spellCheck={false} onChange={(event) => setFilter({ ...filter, [name]: event.target.value })} />}</Field>
   );
@@ -54,9 +70,14 @@ export function Audit() {
           <h1>Audit log</h1>
           <p className="muted">Who did what, and who was refused. Nothing is ever changed here; each entry seals the ones before it.</p>
         </div>
-        <Button busy={save.busy} onClick={() => void save.run()}><Download size={14} aria-hidden /> Export</Button>
+        <div className="actions">
+          <Button busy={verify.busy} refuse={refusal("GET", `${PROJECT}/audit/verify`)} onClick={() => void verify.run()}>{!verify.busy && <ShieldCheck size={14} aria-hidden />} Verify chain</Button>
+          <Button busy={save.busy} onClick={() => void save.run()}>{!save.busy && <Download size={14} aria-hidden />} Export</Button>
+        </div>
       </div>
       <ErrorBox error={save.error} />
+      <ErrorBox error={verify.error} />
+      {verified && <Verified {...verified} />}
       <div className="inline">
         {field("actor", "Who", "token ci")}
         {field("action", "Action", "function.deploy")}
@@ -97,9 +118,22 @@ export function Audit() {
       )}
       {list.more}
       <div className="after">
-        <p className="muted small">Whether anything was taken out or changed is checked on the server, with the key that is only there:</p>
+        <p className="muted small">All entries of all projects are checked on the server, also against a head that was noted earlier:</p>
         <Code label="the command that checks the log" text="functions-admin audit verify" />
       </div>
     </div>
+  );
+}
+
+function Verified({ ok, from, entries, head, found, findings }: Verification) {
+  const { ref } = useSession();
+  const checked = `${plural(entries, "entry", "entries")}${from > 1 ? ` from number ${count(from)} on` : ""}`;
+  return (
+    <Notice tone={ok ? "good" : "warn"} title={ok ? `${checked}: all as they were written` : `${checked}: ${plural(found, "finding")}`}>
+      {!ok && <ul className="verified" aria-label="What was found">{findings.map((finding, at) => <li key={at}>{finding}</li>)}</ul>}
+      {found > findings.length && <p>And {count(found - findings.length)} more.</p>}
+      {from > 1 && <p>What is older was taken as it stands.</p>}
+      <p className="muted small">Note the head elsewhere: it shows at a later check that nothing is gone since. <code>{ref}:{head.id}:{head.hash}</code></p>
+    </Notice>
   );
 }

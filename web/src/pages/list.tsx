@@ -4,9 +4,10 @@ import { apiUrl, functionUrl, json, type Fn, type Share } from "../api";
 import { plural } from "../format";
 import { useLoad, useTitle } from "../hooks";
 import { go, link } from "../router";
-import { FUNCTIONS, PROJECT, useSession } from "../session";
+import { FUNCTIONS, useSession } from "../session";
+import { Drift } from "./drift";
 import { Calls, useCallsOffered } from "../function/stats";
-import { Badge, Button, Code, CopyButton, ErrorBox, Loading, Notice, Time, cx } from "../ui";
+import { Badge, Button, Code, CopyButton, ErrorBox, Loading, Time, cx } from "../ui";
 
 type SortKey = "name" | "status" | "version" | "traffic" | "verify_jwt" | "updated_at" | "by" | "error";
 /** `down`: the order that is asked for first; `of`: what the rows are compared by. */
@@ -94,38 +95,6 @@ export function FunctionList() {
         </>
       )}
     </div>
-  );
-}
-
-interface Drifted {
-  slug: string;
-  version: number;
-  stub_changed: boolean;
-  files: { path: string; change: string }[];
-}
-
-const MOST_DRIFTED = 10;
-
-/** What somebody changed on disk past the API. Asked for once per visit: the server reads the files for it. */
-function Drift() {
-  const { ref, offers, refusal } = useSession();
-  const mayAsk = offers("GET", `${PROJECT}/drift`) && !refusal("GET", `${PROJECT}/drift`);
-  const { data, error } = useLoad(mayAsk ? `drift/${ref}` : undefined, (signal) => json<{ drift: Drifted[] }>("GET", `v1/projects/${ref}/drift`, { signal }));
-  if (error) return <ErrorBox error={error} />;
-  const drift = data?.drift ?? [];
-  if (drift.length === 0) return null;
-  return (
-    <Notice tone="warn" title={`Changed on disk: ${plural(drift.length, "function")}`}>
-      <ul aria-label="Changed on disk">
-        {drift.slice(0, MOST_DRIFTED).map(({ slug, version, stub_changed, files }) => (
-          <li key={slug}>
-            <a href={link("project", ref, "functions", slug)}>{slug}</a> version {version}: {[...(stub_changed ? ["its stub"] : []), ...files.map((file) => `${file.change} ${file.path}`)].join(", ")}
-          </li>
-        ))}
-      </ul>
-      {drift.length > MOST_DRIFTED && <p>And {drift.length - MOST_DRIFTED} more.</p>}
-      <p>See, keep or undo the changes on the server with <code>functions-admin drift</code>.</p>
-    </Notice>
   );
 }
 

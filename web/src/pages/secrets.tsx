@@ -1,8 +1,9 @@
 import { Trash2 } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { json } from "../api";
 import { plural } from "../format";
 import { refresh, useAction, useLoad, useTitle } from "../hooks";
+import { usePath } from "../router";
 import { FUNCTION, PROJECT, useSession } from "../session";
 import { Badge, Button, Card, Confirm, Empty, ErrorBox, Field, IconButton, Loading, Notice, Time, useToast } from "../ui";
 import { parseEnv } from "./env-file";
@@ -24,8 +25,19 @@ interface Revision {
   created_at: string;
 }
 
+/** The name that an address asks for; its text is anybody's, so whatever cannot be a name is not taken. */
+function nameIn(path: string): string | undefined {
+  try {
+    const name = decodeURIComponent(/[?&]name=(.*)$/.exec(path)?.[1] ?? "");
+    return /^[!"$-<>-~][!-<>-~]{0,255}$/.test(name) ? name : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function ProjectSecrets() {
   const { ref, offers } = useSession();
+  const asked = nameIn(usePath());
   useTitle("Secrets · Edge Functions");
   return (
     <div className="page">
@@ -36,7 +48,7 @@ export function ProjectSecrets() {
         </div>
       </div>
       <div className="stack">
-        <Secrets path={`v1/projects/${ref}/secrets`} cacheKey={`secrets/${ref}`} route={`${PROJECT}/secrets`} />
+        <Secrets key={asked} asked={asked} path={`v1/projects/${ref}/secrets`} cacheKey={`secrets/${ref}`} route={`${PROJECT}/secrets`} />
         {offers("GET", `${PROJECT}/secrets/revisions`) && <Revisions />}
       </div>
     </div>
@@ -53,7 +65,7 @@ export function FunctionSecrets({ slug }: { slug: string }) {
   );
 }
 
-function Secrets({ path, cacheKey, route }: { path: string; cacheKey: string; route: string }) {
+function Secrets({ path, cacheKey, route, asked }: { path: string; cacheKey: string; route: string; asked?: string }) {
   const { refusal } = useSession();
   const toast = useToast();
   const refused = refusal("GET", route);
@@ -70,7 +82,7 @@ function Secrets({ path, cacheKey, route }: { path: string; cacheKey: string; ro
 
   return (
     <>
-      <SetSecrets path={path} refuse={refusal("POST", route)} existing={data ?? []} />
+      <SetSecrets path={path} refuse={refusal("POST", route)} existing={data ?? []} asked={asked} />
       {refused && <Notice tone="warn" title="The names of the secrets cannot be shown"><p>{refused}.</p></Notice>}
       {!refused && (
         <Card title={data ? plural(data.length, "secret") : "Secrets"}>
@@ -105,12 +117,19 @@ function Secrets({ path, cacheKey, route }: { path: string; cacheKey: string; ro
   );
 }
 
-function SetSecrets({ path, refuse, existing }: { path: string; refuse?: string; existing: Secret[] }) {
+function SetSecrets({ path, refuse, existing, asked }: { path: string; refuse?: string; existing: Secret[]; asked?: string }) {
   const toast = useToast();
-  const [text, setText] = useState("");
+  const [text, setText] = useState(asked ? `${asked}=` : "");
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => {
+    if (!asked || !field.current) return;
+    field.current.focus();
+    field.current.setSelectionRange(asked.length + 1, asked.length + 1);
+  }, [asked]);
   const parsed = parseEnv(text);
   const names = Object.keys(parsed.values);
   const known = new Set(existing.map((secret) => secret.name));
+  const wrong = parsed.error ?? (names.length === 0 ? "Type a name and a value first" : asked && parsed.values[asked] === "" ? `Type the value of ${asked} first` : undefined);
   const replaced = names.filter((name) => known.has(name));
   const set = useAction(async () => {
     await json("POST", path, { json: names.map((name) => ({ name, value: parsed.values[name] })) });
@@ -121,15 +140,17 @@ function SetSecrets({ path, refuse, existing }: { path: string; refuse?: string;
   });
   return (
     <Card title="Set secrets">
-      <form onSubmit={(event) => { event.preventDefault(); if (names.length > 0 && !parsed.error && !refuse) void set.run(); }}>
+      {asked && !known.has(asked) && <Notice title={`An agent asks for the secret ${asked}`}><p>Type its value behind the <code>=</code>, if you know what it is for. It goes to the server, and never to the agent.</p></Notice>}
+      {asked && known.has(asked) && <Notice tone="good" title={`The secret ${asked} is set`}><p>Tell the agent that asked for it. A new value replaces the one that is there.</p></Notice>}
+      <form onSubmit={(event) => { event.preventDefault(); if (!wrong && !refuse) void set.run(); }}>
         <Field label="NAME=value, one a line" hint="A whole .env file can be pasted here. Quotes and comments are understood." error={parsed.error}>
           {(attributes) => (
-            <textarea {...attributes} className="mono secret-text" rows={4} value={text} placeholder={"STRIPE_KEY=sk_…\nGREETING=\"hello\""} autoComplete="off" spellCheck={false} onChange={(event) => setText(event.target.value)} />
+            <textarea {...attributes} ref={field} className="mono secret-text" rows={4} value={text} placeholder={"STRIPE_KEY=sk_…\nGREETING=\"hello\""} autoComplete="off" spellCheck={false} onChange={(event) => setText(event.target.value)} />
           )}
         </Field>
         <p className="muted small" role="status">{names.length > 0 && <>{plural(names.length, "secret")}: {names.join(", ")}{replaced.length > 0 && `. Replaced: ${replaced.join(", ")}`}</>}</p>
         <ErrorBox error={set.error} />
-        <Button kind="primary" type="submit" busy={set.busy} refuse={refuse ?? parsed.error ?? (names.length === 0 ? "Type a name and a value first" : undefined)} onClick={() => {}}>Set</Button>
+        <Button kind="primary" type="submit" busy={set.busy} refuse={refuse ?? wrong} onClick={() => {}}>Set</Button>
       </form>
     </Card>
   );
