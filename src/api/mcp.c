@@ -120,8 +120,10 @@ json_t *mcp_functions(struct mcp *m, const char *ref, const char *cursor, int64_
 
 bool mcp_no_cursor(const json_t *params, enum rpc_code *code, struct err *e)
 {
+	if (json_object_get(params, "cursor") == NULL)
+		return true;
 	*code = RPC_INVALID_PARAMS;
-	return json_object_get(params, "cursor") == NULL || bad_cursor(e);
+	return bad_cursor(e);
 }
 
 /* ---- Sessions: the client's name, for the audit log ---- */
@@ -174,6 +176,26 @@ static const char *session_client(struct arena *a, const char *session)
 
 /* ---- Methods ---- */
 
+static void drop_json(void *doc)
+{
+	json_decref(doc);
+}
+
+const json_t *mcp_definitions(struct mcp *m, struct err *e)
+{
+	const struct embedded *file = embedded_find("mcp.json");
+	json_t *doc;
+
+	if (m->definitions != NULL)
+		return m->definitions;
+	doc = json_loadb(file->text, file->len, 0, NULL);
+	if (doc == NULL || !arena_defer(m->call->arena, drop_json, doc))
+		(void)err_no_memory(e);
+	else
+		m->definitions = doc;
+	return m->definitions;
+}
+
 static bool initialize(struct mcp *m, const json_t *params, json_t **result, enum rpc_code *code, struct err *e)
 {
 	const json_t *client = json_object_get(params, "clientInfo");
@@ -191,6 +213,8 @@ static bool initialize(struct mcp *m, const json_t *params, json_t **result, enu
 	session = make_session(m->call->arena, name != NULL && !names_has_control(name) ? name : "unknown client");
 	if (session == NULL)
 		return err_no_memory(e);
+	if (mcp_definitions(m, e) == NULL)
+		return false;
 	response_header(m->call->resp, SESSION_HEADER, session);
 	*result = json_pack("{s:s, s:{s:{s:b}, s:{s:b}, s:{s:b}}, s:{s:s, s:s, s:s}, s:O}", "protocolVersion", revision,
 			    "capabilities", "tools", "listChanged", 0, "resources", "listChanged", 0, "prompts",
@@ -321,11 +345,6 @@ static bool start_stream(const struct mcp *m, const json_t *message, const json_
 
 /* ---- HTTP ---- */
 
-static void drop_json(void *doc)
-{
-	json_decref(doc);
-}
-
 static bool answer_rpc_error(struct call *c, int status, enum rpc_code code, const struct err *why, struct err *e)
 {
 	return response_json(c->resp, status, rpc_error(NULL, code, why), e);
@@ -417,14 +436,10 @@ bool mcp_post(struct call *c, struct err *e)
 {
 	const char *revision = spoken_revision(c);
 	const char *ref = request_query(c->req, "project_ref");
-	const struct embedded *file = embedded_find("mcp.json");
-	json_t *definitions = json_loadb(file->text, file->len, 0, NULL);
-	struct mcp m = {.call = c, .definitions = definitions};
+	struct mcp m = {.call = c};
 	struct err why = ERR_INIT;
 	json_t *doc;
 
-	if (definitions == NULL || !arena_defer(c->arena, drop_json, definitions))
-		return err_no_memory(e);
 	m.ref = ref != NULL && ref[0] != '\0' ? ref : c->who.project != NULL ? c->who.project : "default";
 	if (!check_origin(c, e))
 		return false;

@@ -25,7 +25,7 @@
 /* One message on its way through. */
 struct mcp {
 	struct call *call;
-	const json_t *definitions; /* mcp.json */
+	const json_t *definitions; /* mcp.json; NULL until mcp_definitions() is asked */
 	const char *ref;           /* the project that this connection is for */
 };
 
@@ -42,6 +42,9 @@ mcp_method mcp_resource_templates_list;
 mcp_method mcp_resources_read;
 mcp_method mcp_prompts_list;
 mcp_method mcp_prompts_get;
+
+/* mcp.json. NULL with the error set. */
+const json_t *mcp_definitions(struct mcp *m, struct err *e);
 
 /* GET of a path below the project, as a document to be released by the caller; NULL with the error set. */
 json_t *mcp_get(struct mcp *m, const char *ref, const char *path, struct err *e);

@@ -200,7 +200,7 @@ bool mcp_prompts_list(struct mcp *m, const json_t *params, json_t **result, enum
 	json_t *each;
 	size_t i;
 
-	if (!mcp_no_cursor(params, code, e))
+	if (!mcp_no_cursor(params, code, e) || mcp_definitions(m, e) == NULL)
 		return false;
 	array = json_deep_copy(json_object_get(m->definitions, "prompts"));
 	/* The text is what prompts/get makes of it. */
@@ -221,6 +221,8 @@ bool mcp_prompts_get(struct mcp *m, const json_t *params, json_t **result, enum 
 
 	*code = RPC_INVALID_PARAMS;
 	if (!json_get_string(params, "name", JSON_REQUIRED, &name, e))
+		return false;
+	if (mcp_definitions(m, e) == NULL)
 		return false;
 	p = find_prompt(m, name);
 	if (p == NULL)

@@ -489,7 +489,7 @@ static const struct {
 
 bool mcp_tools_list(struct mcp *m, const json_t *params, json_t **result, enum rpc_code *code, struct err *e)
 {
-	if (!mcp_no_cursor(params, code, e))
+	if (!mcp_no_cursor(params, code, e) || mcp_definitions(m, e) == NULL)
 		return false;
 	*result = json_pack("{s:O}", "tools", json_object_get(m->definitions, "tools"));
 	return *result != NULL ? true : err_no_memory(e);

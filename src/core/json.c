@@ -1,5 +1,7 @@
 #include "core/json.h"
 
+#include "core/json_fast.h"
+
 #include <string.h>
 
 static void drop(void *doc)
@@ -54,9 +56,11 @@ json_t *json_parse(struct arena *a, const char *what, const char *text, size_t l
 		(void)err_set(e, ERR_MALFORMED, "invalid_json", "%s starts with a byte order mark", what);
 		return NULL;
 	}
-	if (!check_depth(what, text, len, e))
+	doc = json_fast(text, len);
+	if (doc == NULL && !check_depth(what, text, len, e))
 		return NULL;
-	doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
+	if (doc == NULL)
+		doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
 	if (doc == NULL) {
 		enum json_error_code code = json_error_code(&at);
 		char *near = strstr(at.text, " near ");

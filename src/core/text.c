@@ -66,8 +66,19 @@ bool text_utf8_valid(const char *s, size_t len)
 	const uint8_t *p = (const uint8_t *)s;
 
 	while (len > 0) {
-		size_t n = utf8_sequence(p, len);
+		uint64_t eight;
+		size_t n;
 
+		/* Most text is ASCII. */
+		if (len >= sizeof eight) {
+			memcpy(&eight, p, sizeof eight);
+			if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+				p += sizeof eight;
+				len -= sizeof eight;
+				continue;
+			}
+		}
+		n = utf8_sequence(p, len);
 		if (n == 0)
 			return false;
 		p += n;

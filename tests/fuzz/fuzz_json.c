@@ -1,5 +1,6 @@
 /*
- * JSON bodies, and the typed reading of their members. What is accepted must be written out again without an error.
+ * JSON bodies, and the typed reading of their members. What is accepted must be written out again without an error, and
+ * is what jansson makes of it.
  */
 #include "core/json.h"
 
@@ -23,10 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	} else {
 		char *text = json_dumps(doc, JSON_COMPACT);
+		json_t *theirs = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
 
-		if (text == NULL)
+		if (text == NULL || !json_equal(doc, theirs))
 			abort();
 		free(text);
+		json_decref(theirs);
 		(void)!json_get_string(doc, "name", JSON_REQUIRED, &s, &e);
 		(void)!json_get_bool(doc, "verify_jwt", JSON_OPTIONAL, &present, &flag, &e);
 		(void)!json_get_int(doc, "version", JSON_OPTIONAL, 1, 1000, &n, &e);

@@ -1,4 +1,5 @@
 #include "core/json.h"
+#include "core/json_fast.h"
 #include "helper.h"
 
 #include <string.h>
@@ -21,6 +22,92 @@ static void test_parse(void **state)
 	assert_non_null(parse(a, "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", &e));
 	assert_non_null(parse(a, "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"]", &e));
 	arena_free(a);
+}
+
+/* What the fast reader takes is what jansson makes of it; the rest it leaves to jansson, right or wrong. */
+static void test_fast(void **state)
+{
+	static const char *const taken[] = {
+		"{}",
+		" [ ] ",
+		"[[], {}, [{}]]",
+		"{\"a\":1,\"b\":-2.5e3,\"c\":true,\"d\":false,\"e\":null,\"\":\"\"}",
+		"\t{ \"a\" :\r\n[ 1 , \"x\" ]\n}\n",
+		"[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\", \"\x7F\", \"\xC3\xBC\xF0\x9F\x98\x80\"]",
+		"[\"\\u0041\\u00e4\\u20AC\\ud83d\\uDE00\\uffff\\u0001\"]",
+		"{\"\\u0061b\":\"key\"}",
+		"[9223372036854775807, -9223372036854775808, 0, -0, 1E+2]",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+	};
+	static const char *const left[] = {
+		"",
+		" ",
+		"1",
+		"null",
+		"\"a\"",
+		"{",
+		"[",
+		"[1",
+		"[1,",
+		"[1,]",
+		"[,1]",
+		"[1 2]",
+		"[] []",
+		"{}x",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{\"a\":1,}",
+		"{\"a\":1 \"b\":2}",
+		"{1:2}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":1,\"\\u0061\":2}",
+		"{\"a\":[1}]",
+		"[\"a",
+		"[\"a\\",
+		"[\"a\\\"",
+		"[\"\\x\"]",
+		"[\"\\u12\"]",
+		"[\"\\u12g4\"]",
+		"[\"\\u0000\"]",
+		"[\"\\ud800\"]",
+		"[\"\\udc00\"]",
+		"[\"\\ud800\\u0041\"]",
+		"[\"\\ud800x\"]",
+		"[\"a\nb\"]",
+		"[\"\\\n\"]",
+		"[\"\xFF\"]",
+		"[\"\xC3\"]",
+		"[tru]",
+		"[truee]",
+		"[01]",
+		"[1.]",
+		"[+1]",
+		"[1e999]",
+		"[9223372036854775808]",
+		"[-]",
+		"['a']",
+		"[NaN]",
+		"[\v]",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(taken); i++) {
+		json_t *ours = json_fast(taken[i], strlen(taken[i]));
+		json_t *theirs = json_loads(taken[i], JSON_REJECT_DUPLICATES, NULL);
+
+		if (ours == NULL || !json_equal(ours, theirs))
+			fail_msg("%s", taken[i]);
+		json_decref(ours);
+		json_decref(theirs);
+	}
+	for (size_t i = 0; i < COUNT(left); i++)
+		if (json_fast(left[i], strlen(left[i])) != NULL)
+			fail_msg("%s", left[i]);
+	/* A NUL in the text ends nothing. */
+	assert_null(json_fast("[1]\0", 4));
+	assert_null(json_fast("[\"a\0\"]", 6));
+	assert_null(json_fast("[1\0]", 4));
 }
 
 static void test_parse_refused(void **state)
@@ -143,6 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_fast),
 		cmocka_unit_test(test_parse_refused),
 		cmocka_unit_test(test_members),
 	};
