@@ -323,15 +323,18 @@ static void limit_headers(struct call *c, const struct limit_state *l)
 	const char *limit = arena_printf(c->arena, "%lld", (long long)l->limit);
 	const char *remaining = arena_printf(c->arena, "%lld", (long long)l->remaining);
 	const char *reset = arena_printf(c->arena, "%lld", (long long)l->reset);
-	const char *retry = arena_printf(c->arena, "%lld", (long long)l->retry_after);
+	const char *retry;
 
 	/* Without memory for them the answer goes without. */
-	if (limit == NULL || remaining == NULL || reset == NULL || retry == NULL)
+	if (limit == NULL || remaining == NULL || reset == NULL)
 		return;
 	response_header(c->resp, "X-RateLimit-Limit", limit);
 	response_header(c->resp, "X-RateLimit-Remaining", remaining);
 	response_header(c->resp, "X-RateLimit-Reset", reset);
-	if (!l->allowed)
+	if (l->allowed)
+		return;
+	retry = arena_printf(c->arena, "%lld", (long long)l->retry_after);
+	if (retry != NULL)
 		response_header(c->resp, "Retry-After", retry);
 }
 

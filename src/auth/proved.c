@@ -11,8 +11,9 @@
 
 struct proved {
 	pthread_mutex_t lock;
+	struct crypto_key key; /* of the hashes; random, so that nobody chooses tokens that share a slot */
 	struct slot {
-		uint8_t hash[SHA256_BYTES];
+		uint8_t hash[CRYPTO_HASH_BYTES];
 		int64_t expires_at;
 		bool used;
 	} slots[SLOTS];
@@ -25,6 +26,7 @@ bool proved_new(struct proved **out, struct err *e)
 	if (p == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_init(&p->lock, NULL);
+	crypto_random(p->key.bytes, sizeof p->key.bytes);
 	*out = p;
 	return true;
 }
@@ -39,12 +41,11 @@ void proved_free(struct proved *p)
 
 bool proved_find(struct proved *p, const char *token, int64_t now, int64_t *expires_at)
 {
-	uint8_t hash[SHA256_BYTES];
+	uint8_t hash[CRYPTO_HASH_BYTES];
 	const struct slot *s;
 	bool found;
 
-	if (!crypto_sha256(token, strlen(token), hash))
-		return false;
+	crypto_keyed_hash(&p->key, token, strlen(token), hash);
 	s = &p->slots[hash[0]];
 	(void)pthread_mutex_lock(&p->lock);
 	found = s->used && memcmp(s->hash, hash, sizeof hash) == 0 &&
@@ -56,11 +57,10 @@ bool proved_find(struct proved *p, const char *token, int64_t now, int64_t *expi
 
 void proved_add(struct proved *p, const char *token, int64_t expires_at)
 {
-	uint8_t hash[SHA256_BYTES];
+	uint8_t hash[CRYPTO_HASH_BYTES];
 	struct slot *s;
 
-	if (!crypto_sha256(token, strlen(token), hash))
-		return;
+	crypto_keyed_hash(&p->key, token, strlen(token), hash);
 	s = &p->slots[hash[0]];
 	(void)pthread_mutex_lock(&p->lock);
 	memcpy(s->hash, hash, sizeof hash);

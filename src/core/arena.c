@@ -54,15 +54,22 @@ static struct block *block_new(struct arena *a, size_t size)
 	return b;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+/* Blocks are filled in such steps, and their sizes are such. */
+static size_t round_up(size_t size)
 {
 	const size_t align = alignof(max_align_t);
+
+	return (size + align - 1) / align * align;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
 	struct block *b = a->blocks;
 	void *p;
 
 	if (size > a->max)
 		return NULL;
-	size = (size + align - 1) / align * align;
+	size = round_up(size);
 	if (b == NULL || b->size - b->used < size) {
 		bool large = size > BLOCK_SIZE / 4;
 
@@ -106,18 +113,24 @@ char *arena_strdup(struct arena *a, const char *s)
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
+	struct block *b = a->blocks;
+	size_t room = b != NULL ? b->size - b->used : 0;
+	char *out = room > 0 ? (char *)b->data + b->used : NULL;
 	va_list args;
 	va_list again;
-	char *out = NULL;
 	int n;
 
 	va_start(args, fmt);
 	va_copy(again, args);
-	n = vsnprintf(NULL, 0, fmt, args);
-	if (n >= 0)
-		out = arena_alloc(a, (size_t)n + 1);
-	if (out != NULL)
-		(void)vsnprintf(out, (size_t)n + 1, fmt, again);
+	/* Into what is free, where it mostly fits. */
+	n = vsnprintf(out, room, fmt, args);
+	if (n >= 0 && (size_t)n < room) {
+		b->used += round_up((size_t)n + 1);
+	} else {
+		out = n >= 0 ? arena_alloc(a, (size_t)n + 1) : NULL;
+		if (out != NULL)
+			(void)vsnprintf(out, (size_t)n + 1, fmt, again);
+	}
 	va_end(again);
 	va_end(args);
 	return out;

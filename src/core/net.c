@@ -3,7 +3,6 @@
 #include "core/text.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MAX_ENTRY 64
@@ -49,13 +48,17 @@ bool net_network(const char *s, struct net *out)
 
 void net_subscriber(const char *address, char out[NET_SUBSCRIBER_SIZE])
 {
+	size_t len = strnlen(address, NET_SUBSCRIBER_SIZE - 1);
 	struct net n;
-	bool known = net_address(address, &n);
 
-	if (known && n.bits == 128)
+	memcpy(out, address, len);
+	out[len] = '\0';
+	/* Of what is no IPv6 address one form only is taken for an address. */
+	if (strchr(address, ':') == NULL || !net_address(address, &n))
+		return;
+	if (n.bits == 128)
 		memset(n.bytes + 8, 0, 8);
-	if (!known || inet_ntop(n.bits == 128 ? AF_INET6 : AF_INET, n.bytes, out, NET_SUBSCRIBER_SIZE) == NULL)
-		(void)snprintf(out, NET_SUBSCRIBER_SIZE, "%s", address);
+	(void)inet_ntop(n.bits == 128 ? AF_INET6 : AF_INET, n.bytes, out, NET_SUBSCRIBER_SIZE);
 }
 
 bool net_is_exact(const struct net *n)

@@ -184,9 +184,13 @@ static bool slug_is_short(const char *slug)
 	return strlen(slug) < TEMPORARY_SIZE - 20;
 }
 
-/* Temporary, fsync, rename: `path` below `at` has the old content or the new one, never a part. staging: a directory of
- * the same filesystem. */
-static bool put_file(int staging, int at, const char *path, const void *data, size_t len, mode_t mode, struct err *e)
+/* Whether the content is on the disk before it gets its name. */
+enum synced { SYNCED, UNSYNCED };
+
+/* Temporary, fsync, rename: `path` below `at` has the old content or the new one, never a part; UNSYNCED, a loss of
+ * power may leave a part. staging: a directory of the same filesystem. */
+static bool put_file(int staging, int at, const char *path, const void *data, size_t len, mode_t mode, enum synced how,
+		     struct err *e)
 {
 	char temporary[TEMPORARY_SIZE];
 	bool ok;
@@ -196,7 +200,7 @@ static bool put_file(int staging, int at, const char *path, const void *data, si
 	fd = openat(staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return folder_failed(errno, "Writing", path, e);
-	ok = write_all(fd, data, len) && fsync(fd) == 0;
+	ok = write_all(fd, data, len) && (how == UNSYNCED || fsync(fd) == 0);
 	if (close(fd) != 0)
 		ok = false;
 	FA_CRASH_POINT("put.written");
@@ -209,9 +213,14 @@ static bool put_file(int staging, int at, const char *path, const void *data, si
 	return false;
 }
 
+bool folder_replace(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	return put_file(f->staging, f->private, name, data, len, mode, SYNCED, e);
+}
+
 bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
 {
-	if (!put_file(f->staging, f->private, name, data, len, mode, e))
+	if (!folder_replace(f, name, data, len, mode, e))
 		return false;
 	return fsync(f->private) == 0 ? true : err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
 }
@@ -223,7 +232,7 @@ bool folder_put_outside(const char *dir, const char *name, const void *data, siz
 
 	if (at < 0)
 		return err_errno(e, errno, "Writing %s/%s", dir, name);
-	ok = put_file(at, at, name, data, len, mode, e);
+	ok = put_file(at, at, name, data, len, mode, SYNCED, e);
 	if (ok && fsync(at) != 0)
 		ok = err_errno(e, errno, "Writing %s/%s", dir, name);
 	(void)close(at);
@@ -282,28 +291,65 @@ static ssize_t read_small(int at, const char *path, char *out, size_t size)
 	return n;
 }
 
-/* The release that <slug> stands for; "" where nothing is there. False where something else is there. */
+/* In the place of a release's name: a stub of ours of which a loss of power has left a part. */
+#define TORN "?"
+
+/*
+ * Is the text, to which zeros may belong, the beginning of a stub's index.ts? Its replacement is not synced; beside it
+ * lies the link into our releases, so nobody's empty file is taken for ours.
+ */
+static bool is_torn(const struct folder *f, const char *slug, const char *text, size_t len)
+{
+	char releases[STUB_MAX];
+	char target[STUB_MAX];
+	char whole[STUB_MAX];
+	char path[NAME_MAX];
+	size_t there = strnlen(text, len);
+	ssize_t n;
+
+	(void)snprintf(path, sizeof path, "%s/source", slug);
+	(void)snprintf(releases, sizeof releases, "../" RELEASES "/%s/", slug);
+	n = readlinkat(f->root, path, target, sizeof target - 1);
+	target[n > 0 ? n : 0] = '\0';
+	for (size_t i = there; i < len; i++)
+		if (text[i] != '\0')
+			return false;
+	(void)snprintf(whole, sizeof whole, STUB_HEAD STUB_IMPORT, slug);
+	if (there > strlen(whole)) {
+		size_t name = strspn(text + strlen(whole), "0123456789abcdef-");
+
+		(void)snprintf(whole, sizeof whole, STUB_HEAD STUB_IMPORT "%.*s" STUB_TAIL, slug, (int)name,
+			       text + strlen(whole));
+	}
+	return text_starts(target, releases) && strncmp(text, whole, there) == 0;
+}
+
+/* The release that <slug> stands for; "" where nothing is there, TORN for a part of a stub. False where something else
+ * is there. */
 static bool read_stub(const struct folder *f, const char *slug, char *release, size_t size)
 {
 	char prefix[STUB_MAX];
 	char text[STUB_MAX];
 	char path[NAME_MAX];
 	struct stat st;
+	ssize_t len;
 	char *end;
 
 	release[0] = '\0';
 	if (fstatat(f->root, slug, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return errno == ENOENT;
 	(void)snprintf(path, sizeof path, "%s/index.ts", slug);
+	if (!S_ISDIR(st.st_mode) || (len = read_small(f->root, path, text, sizeof text)) < 0)
+		return false;
 	(void)snprintf(prefix, sizeof prefix, STUB_HEAD STUB_IMPORT, slug);
-	if (!S_ISDIR(st.st_mode) || read_small(f->root, path, text, sizeof text) < 0 || !text_starts(text, prefix))
-		return false;
-	end = strchr(text + strlen(prefix), '/');
-	if (end == NULL || !text_eq(end, STUB_TAIL))
-		return false;
-	*end = '\0';
-	(void)snprintf(release, size, "%s", text + strlen(prefix));
-	return release[0] != '\0';
+	end = text_starts(text, prefix) ? strchr(text + strlen(prefix), '/') : NULL;
+	if (end != NULL && end > text + strlen(prefix) && text_eq(end, STUB_TAIL) && strlen(text) == (size_t)len) {
+		*end = '\0';
+		(void)snprintf(release, size, "%s", text + strlen(prefix));
+		return true;
+	}
+	(void)snprintf(release, size, TORN);
+	return is_torn(f, slug, text, (size_t)len);
 }
 
 bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
@@ -321,7 +367,9 @@ char *folder_active_release(const struct folder *f, struct arena *a, const char 
 {
 	char release[NAME_MAX];
 
-	return read_stub(f, slug, release, sizeof release) && release[0] != '\0' ? arena_strdup(a, release) : NULL;
+	return read_stub(f, slug, release, sizeof release) && release[0] != '\0' && !text_eq(release, TORN)
+		       ? arena_strdup(a, release)
+		       : NULL;
 }
 
 bool folder_has_release(const struct folder *f, const char *slug, const char *release)
@@ -346,7 +394,7 @@ static bool put_stub_file(struct folder *f, const char *slug, const char *name, 
 	(void)snprintf(path, sizeof path, "%s/%s", slug, name);
 	if (read_small(f->root, path, current, sizeof current) >= 0 && text_eq(current, text))
 		return true;
-	return put_file(f->staging, f->root, path, text, strlen(text), f->mode & 0666, e);
+	return put_file(f->staging, f->root, path, text, strlen(text), f->mode & 0666, UNSYNCED, e);
 }
 
 static bool put_stub_link(struct folder *f, const char *slug, const char *release, struct err *e)
@@ -417,13 +465,13 @@ static bool build_stub(struct folder *f, const char *directory, const char *slug
 	if (mkdirat(f->staging, directory, f->mode) != 0)
 		return folder_failed(errno, "Making the directory of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/deno.json", directory);
-	if (!put_file(f->staging, f->staging, path, deno_json, strlen(deno_json), f->mode & 0666, e))
+	if (!put_file(f->staging, f->staging, path, deno_json, strlen(deno_json), f->mode & 0666, SYNCED, e))
 		return false;
 	(void)snprintf(path, sizeof path, "%s/source", directory);
 	if (symlinkat(target, f->staging, path) != 0)
 		return folder_failed(errno, "Linking the source of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/index.ts", directory);
-	if (!put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, e))
+	if (!put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, SYNCED, e))
 		return false;
 	/* Else a loss of power could leave the directory without index.ts, by which it is known as ours. */
 	return sync_path(f->staging, directory, O_DIRECTORY)
@@ -517,14 +565,16 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 		return make_stub(f, slug, release, deno_json, e);
 	(void)snprintf(index, sizeof index, STUB_HEAD STUB_IMPORT "%s" STUB_TAIL, slug, release);
 	/* index.ts last: it is what a main service looks at. None of them is synced: where a loss of power brings an
-	 * old one back, the next start, which looks at each of them, puts the new one there again. */
+	 * old one back, or leaves a part, the next start, which looks at each of them, puts the new one there again. */
 	if (!put_stub_file(f, slug, "deno.json", deno_json, e) || !put_stub_link(f, slug, release, e))
 		return false;
 	FA_CRASH_POINT("stub.linked");
 	return put_stub_file(f, slug, "index.ts", index, e);
 }
 
-static bool holds_only_index(const struct folder *f, const char *slug)
+static const char *const stub_files[] = {"deno.json", "source", "index.ts"};
+
+static bool holds_only_ours(const struct folder *f, const char *slug)
 {
 	int fd = folder_dir_open(f->root, slug);
 	DIR *dir = entries_of(fd);
@@ -533,58 +583,59 @@ static bool holds_only_index(const struct folder *f, const char *slug)
 
 	if (dir == NULL)
 		return false;
-	while ((entry = readdir(dir)) != NULL)
-		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") &&
-		    !text_eq(entry->d_name, "index.ts"))
-			only = false;
+	while ((entry = readdir(dir)) != NULL) {
+		bool ours = text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..");
+
+		for (size_t i = 0; i < sizeof stub_files / sizeof stub_files[0]; i++)
+			ours = ours || text_eq(entry->d_name, stub_files[i]);
+		only = only && ours;
+	}
 	(void)closedir(dir);
 	return only;
 }
 
-/*
- * Takes away what is ours; a directory into which somebody put more stays with that. index.ts, by which a stub is known
- * as ours, goes last, and together with its directory: what a crash leaves is a stub, or nothing.
- */
-bool folder_unlink(struct folder *f, const char *slug, struct err *e)
+/* index.ts, by which a stub is known as ours, goes last. */
+static bool remove_stub_files(int at, const char *directory, struct err *e)
 {
-	static const char *const others[] = {"deno.json", "source"};
-	char moved[TEMPORARY_SIZE];
-	char release[NAME_MAX];
 	char path[NAME_MAX];
 
-	if (!read_stub(f, slug, release, sizeof release) || release[0] == '\0')
-		return true;
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-		(void)snprintf(path, sizeof path, "%s/%s", slug, others[i]);
-		if (unlinkat(f->root, path, 0) != 0 && errno != ENOENT)
+	for (size_t i = 0; i < sizeof stub_files / sizeof stub_files[0]; i++) {
+		(void)snprintf(path, sizeof path, "%s/%s", directory, stub_files[i]);
+		if (unlinkat(at, path, 0) != 0 && errno != ENOENT)
 			return folder_failed(errno, "Removing", path, e);
 		FA_CRASH_POINT("unlink.file_removed");
 	}
-	(void)snprintf(path, sizeof path, "%s/index.ts", slug);
-	if (!holds_only_index(f, slug))
-		return unlinkat(f->root, path, 0) == 0 || errno == ENOENT ? true
-									  : folder_failed(errno, "Removing", path, e);
+	return true;
+}
+
+/*
+ * Takes away what is ours; a directory into which somebody put more stays with that. The stub goes out of sight as a
+ * whole before anything in it goes: what a crash leaves is a stub, or nothing.
+ */
+bool folder_unlink(struct folder *f, const char *slug, struct err *e)
+{
+	char moved[TEMPORARY_SIZE];
+	char release[NAME_MAX];
+
+	if (!read_stub(f, slug, release, sizeof release) || release[0] == '\0')
+		return true;
+	if (!holds_only_ours(f, slug))
+		return remove_stub_files(f->root, slug, e);
 	temporary_name(moved, "gone");
 	if (renameat2(f->root, slug, f->staging, moved, RENAME_NOREPLACE) != 0)
 		return folder_failed(errno, "Removing the directory of", slug, e);
 	FA_CRASH_POINT("unlink.moved");
-	/* Before index.ts goes: a loss of power must not bring the directory back without it. */
+	/* A loss of power must not bring the directory back without index.ts. */
 	if (fsync(f->root) != 0)
 		return folder_failed(errno, "Removing the directory of", slug, e);
-	(void)snprintf(path, sizeof path, "%s/index.ts", moved);
-	if (unlinkat(f->staging, path, 0) != 0 && errno != ENOENT)
-		return folder_failed(errno, "Removing the directory of", slug, e);
+	if (!remove_stub_files(f->staging, moved, e))
+		return false;
 	if (unlinkat(f->staging, moved, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return true;
 	/* Somebody put a file there in this moment. */
 	if (errno == ENOTEMPTY && renameat2(f->staging, moved, f->root, slug, RENAME_NOREPLACE) == 0)
 		return true;
 	return folder_failed(errno, "Removing the directory of", slug, e);
-}
-
-bool folder_sync(struct folder *f, struct err *e)
-{
-	return fsync(f->root) == 0 ? true : err_errno(e, errno, "Syncing the functions folder");
 }
 
 static bool in_list(const char *const *list, const char *name)
@@ -959,10 +1010,11 @@ bool staging_publish(struct staging *s, const char *slug, const char *release, s
 		ok = true;
 	} else if (errno == EEXIST) {
 		/* One of that name is there: swapped in one step, so that a reader always finds a whole one. */
-		ok = renameat2(f->staging, s->name, parent, release, RENAME_EXCHANGE) == 0;
+		ok = renameat2(f->staging, s->name, parent, release, RENAME_EXCHANGE) == 0 && fsync(parent) == 0;
 		FA_CRASH_POINT("publish.exchanged");
 	}
-	if (!ok || fsync(parent) != 0 || fsync(f->releases) != 0)
+	/* Where a loss of power takes a new name away, the next start builds the release from the database. */
+	if (!ok)
 		ok = folder_failed(errno, "Publishing a release of", slug, e);
 	(void)close(parent);
 	return ok;

@@ -99,10 +99,11 @@ MUST_CHECK bool folder_each_stub(struct folder *f, bool (*fn)(void *ctx, const c
 MUST_CHECK bool folder_each_released(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e),
 				     void *ctx, struct err *e);
 
-/* Makes the stubs that were switched so far durable. */
-MUST_CHECK bool folder_sync(struct folder *f, struct err *e);
+/* Replaces .functions-admin/<name> as a whole; after a loss of power it may be the old one again. */
+MUST_CHECK bool folder_replace(struct folder *f, const char *name, const void *data, size_t len, mode_t mode,
+			       struct err *e);
 
-/* Replaces .functions-admin/<name> as a whole, durably. */
+/* The same, durably. */
 MUST_CHECK bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode,
 			   struct err *e);
 
@@ -141,7 +142,8 @@ int staging_open_dir(struct staging *s, const char *path);
 int staging_open(struct staging *s, const char *path, int flags);
 MUST_CHECK bool staging_remove(struct staging *s, const char *path, struct err *e);
 
-/* Every file and directory reaches the disk; then it becomes .releases/<slug>/<release>, replacing one of that name. */
+/* Every file and directory reaches the disk; then it becomes .releases/<slug>/<release>, replacing one of that name. A
+ * loss of power may take a new name away, never leave a part under it. */
 MUST_CHECK bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e);
 
 /* Removes what was not published. NULL is fine. */

@@ -264,7 +264,7 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, co
 		    !folder_unlink(s->folder, s->applied->items[i].slug, e))
 			return false;
 	FA_CRASH_POINT("apply.before_manifest");
-	return folder_sync(s->folder, e) && state_put_manifest(s, a, next, e);
+	return state_put_manifest(s, a, next, e);
 }
 
 static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)

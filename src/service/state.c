@@ -126,7 +126,7 @@ bool state_put_manifest(struct service *s, struct arena *a, const struct applied
 	for (size_t i = 0; ok && i < next->count; i++)
 		entries[i] = next->items[i].entry;
 	ok = ok && manifest_render(s->cfg->project_ref, next->generation, entries, next->count, &text, e) &&
-	     folder_put(s->folder, MANIFEST_FILE, text.data, text.len, (mode_t)s->cfg->functions_mode & 0666, e);
+	     folder_replace(s->folder, MANIFEST_FILE, text.data, text.len, (mode_t)s->cfg->functions_mode & 0666, e);
 	buf_free(&text);
 	return ok;
 }

@@ -195,7 +195,7 @@ export const COVERED = {
   'project.after_commit': ['settings'], 'defaults.after_commit': ['defaults'], 'rename.after_commit': ['rename'],
   'token.made': ['makeToken'], 'token.rotated': ['rotateToken'], 'token.revoked': ['revokeToken'],
   'release.file_built': ['rebuild', 'revert'],
-  'stub.made': ['create', 'recover'], 'stub.linked': ['deploy', 'create', 'recover'],
+  'stub.made': ['create', 'recover'], 'stub.linked': ['deploy'],
   'apply.stub_switched': ['deploy', 'create', 'bulk', 'rollback'], 'apply.before_manifest': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
   'apply.after_manifest': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
   'put.written': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'secrets'], 'put.renamed': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'secrets'],

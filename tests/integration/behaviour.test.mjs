@@ -316,6 +316,32 @@ test('what is not ours in the folder is never touched', async () => {
   assert.ok(fs.existsSync(path.join(service.functionsDir, 'main')));
 });
 
+test('what a loss of power has left of a stub is known as ours and made whole at the start; an edited one is not touched', async () => {
+  const index = (slug) => path.join(service.functionsDir, slug, 'index.ts');
+  const parts = { 'torn-empty': () => '', 'torn-zeros': (whole) => '\0'.repeat(whole.length), 'torn-head': (whole) => whole.slice(0, 40), 'torn-name': (whole) => whole.slice(0, -20), 'torn-tail': (whole) => `${whole.slice(0, -5)}\0\0\0\0\0` };
+  const others = { 'edited-more': (whole) => `${whole}// mine\n`, 'edited-other': (whole) => whole.replace('export', 'import') };
+  const whole = {};
+  for (const slug of [...Object.keys(parts), ...Object.keys(others)]) {
+    assert.equal((await service.deploy(slug, `I am ${slug}`)).status, 201);
+    whole[slug] = fs.readFileSync(index(slug), 'utf8');
+  }
+  await service.stop();
+  for (const [slug, part] of Object.entries({ ...parts, ...others })) fs.writeFileSync(index(slug), part(whole[slug]));
+  fs.writeFileSync(path.join(service.functionsDir, 'torn-head', 'deno.json'), '');
+  // Without the link into our releases an empty file is anybody's.
+  fs.mkdirSync(path.join(service.functionsDir, 'torn-not'));
+  fs.writeFileSync(index('torn-not'), '');
+  await service.start();
+  for (const slug of Object.keys(parts)) {
+    assert.equal(fs.readFileSync(index(slug), 'utf8'), whole[slug], slug);
+    assert.notEqual(fs.readFileSync(path.join(service.functionsDir, slug, 'deno.json'), 'utf8'), '', slug);
+    assert.equal((await service.ask('DELETE', service.functions(`/${slug}`))).status, 200);
+    assert.ok(!fs.existsSync(path.join(service.functionsDir, slug)), slug);
+  }
+  for (const slug of Object.keys(others)) assert.equal(fs.readFileSync(index(slug), 'utf8'), others[slug](whole[slug]), slug);
+  assert.deepEqual([(await service.deploy('torn-not', 'x')).json.code, fs.readFileSync(index('torn-not'), 'utf8')], ['not_managed', '']);
+});
+
 test('a lost volume is built anew from the database, many releases side by side, before the service is ready', async () => {
   const slugs = Array.from({ length: 20 }, (_, i) => `lost-${i}`);
   await Promise.all(slugs.map((slug) => service.deploy(slug, `I am ${slug}`)));
