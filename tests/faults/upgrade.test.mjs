@@ -185,6 +185,7 @@ describe('two versions of the program over one database', () => {
     const now = await served(postgres);
     const earlier = await served(postgres, { url: now.service.options.database_url, options: { db_role: null }, wrapper: ['sh', '-c', 'exec "$FA_OLD_BINARY" "$@"'], start: false });
     try {
+      earlier.service.sql = now.service.sql;
       await earlier.service.start({ env: { FA_OLD_BINARY: path.resolve(old) } });
       let number = 0;
       await Promise.all([now, earlier].flatMap(({ service }, i) => ['one', 'two', `own-${i}`].map(async (slug) => {
@@ -194,8 +195,11 @@ describe('two versions of the program over one database', () => {
         }
       })));
       for (const { service } of [now, earlier, now]) assert.equal((await service.deploy('one', `// ${number++}`)).status, 201);
-      for (const { service, runtime } of [now, earlier])
-        await until('each folder shows what is active', () => agree(service, runtime, ['one', 'two', 'own-0', 'own-1']).then(() => true, () => false));
+      for (const { service, runtime } of [now, earlier]) {
+        // Each learns of what the other has activated at its next sweep.
+        await until('the folder shows what is active', () => service.manifest().generation === Number(service.sql('SELECT generation FROM functions_admin.projects')));
+        await agree(service, runtime, ['one', 'two', 'own-0', 'own-1']);
+      }
       assert.equal(now.service.run('audit', ['verify']).status, 0);
     } finally {
       await earlier.end();
