@@ -60,12 +60,26 @@ static bool tell_role(const struct config *cfg, struct pg_conn *c, struct arena 
 	return true;
 }
 
-static bool migrate(const struct config *cfg, struct pg_conn *c, struct arena *a, bool only_status, bool json,
+/* Several at once are kept apart by a lock of their sessions. */
+static bool check_session(const struct service *s, struct err *e)
+{
+	if (pg_pool_keeps_sessions(s->pool))
+		return true;
+	(void)err_set(e, ERR_CONFIG, NULL,
+		      "migrate needs a session of the server, and db_pooling = transaction gives none");
+	return err_hint(e, "Run it with db_pooling = session, with the address of PostgreSQL itself or of a pooler in "
+			   "session mode.");
+}
+
+static bool migrate(struct service *s, struct pg_conn *c, struct arena *a, bool only_status, bool json,
 		    int *exit_status, struct err *e)
 {
+	const struct config *cfg = s->cfg;
 	struct progress p = {.quiet = json};
 	struct migrate_status status;
 
+	if (!only_status && !check_session(s, e))
+		return false;
 	if (!only_status && !migrate_run(c, a, applied, &p, e))
 		return false;
 	/* The project that this installation is about is there as soon as its tables are. */
@@ -102,7 +116,7 @@ int cmd_migrate(int argc, char **argv)
 		(void)err_no_memory(&e);
 	else if (config_load(&cfg, &argc, argv, own, &e) && cmd_no_more(argc, argv, &e) &&
 		 service_open(&s, cfg, 1, &e) && pg_acquire(s->pool, &c, &e))
-		(void)migrate(cfg, c, a, only_status, json, &status, &e);
+		(void)migrate(s, c, a, only_status, json, &status, &e);
 	if (e.kind != ERR_NONE)
 		status = cmd_fail(&e);
 	pg_release(c);

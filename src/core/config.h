@@ -46,6 +46,7 @@ struct config {
 	char *postgres_password;
 	char *db_role;              /* NULL or "": none */
 	int64_t db_connections;     /* 0: three more than workers */
+	char *db_pooling;           /* session or transaction */
 	int64_t db_connect_timeout; /* seconds */
 
 	/* The project */

@@ -246,6 +246,11 @@ static const char *check_runtime_token(const char *v)
 	return strlen(v) >= 16 ? check_printable(v) : "is shorter than 16 bytes";
 }
 
+static const char *check_pooling(const char *v)
+{
+	return text_eq(v, "session") || text_eq(v, "transaction") ? NULL : "is not session or transaction";
+}
+
 static const char *check_sandbox(const char *v)
 {
 	return text_eq(v, "on") || text_eq(v, "auto") || text_eq(v, "off") ? NULL : "is not on, auto or off";
@@ -353,6 +358,9 @@ const struct option config_options[] = {
 	{"db_connections", OPTION_INT, 0, AT(db_connections), "0", NULL, 0, 1024, NULL,
 	 "Most connections to the database that serve opens; workers wait for one another beyond. 0: three more than there are workers.",
 	 NULL},
+	{"db_pooling", OPTION_TEXT, 0, AT(db_pooling), "session", NULL, 0, 0, check_pooling,
+	 "What a connection to the database is: a session of the server (session, also through a pooler in session mode), or a place in a pooler that gives each transaction to any session (transaction).",
+	 "Write transaction for PgBouncer or Supavisor in transaction mode, else session."},
 	{"db_connect_timeout", OPTION_INT, 0, AT(db_connect_timeout), "5", NULL, 2, 300, NULL,
 	 "Seconds to wait for a connection to the database.",
 	 NULL},

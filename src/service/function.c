@@ -34,10 +34,15 @@ bool function_project_since(struct service *s, struct arena *a, const char *ref,
 {
 	int64_t epoch = pg_pool_epoch(s->pool);
 
-	if (!current_project(s->current, a, ref, arrived, out, e))
-		return false;
+	bool ok = current_project(s->current, a, ref, arrived, out, e);
+
+	/* The read itself has found another database, perhaps: once more, so that it is no older than its epoch. */
+	if (ok && epoch != pg_pool_epoch(s->pool)) {
+		epoch = pg_pool_epoch(s->pool);
+		ok = current_project(s->current, a, ref, INT64_MAX, out, e);
+	}
 	out->epoch = epoch;
-	return true;
+	return ok;
 }
 
 bool function_project(struct service *s, struct arena *a, const char *ref, struct project *out, struct err *e)

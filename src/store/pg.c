@@ -45,6 +45,7 @@ struct pg_conn {
 	struct queued *queue;
 	struct queued **queue_end;
 	const struct pg_stmt *failed;
+	bool takes_role; /* the pool's; it was there when we connected */
 	bool busy;
 	bool patient; /* no deadline: pg_without_deadline() */
 	bool stale;   /* works, but another connection may do better: it is replaced when it is given back */
@@ -60,8 +61,10 @@ struct pg_pool {
 	int64_t silent_ms;     /* when one was given up for its silence: those not heard since are suspect */
 	const char *role;      /* that connections take; NULL: none */
 	atomic_bool role_told; /* that it cannot be taken */
+	bool keeps_sessions;
 	_Atomic int server_version;
 	_Atomic int64_t epoch;
+	_Atomic int64_t started; /* where no session is kept: when the server did */
 	int max;
 	struct pg_conn conns[];
 };
@@ -198,6 +201,7 @@ bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct
 		return err_no_memory(e);
 	pool->max = max;
 	pool->timeout_ms = cfg->request_timeout;
+	pool->keeps_sessions = strcmp(cfg->db_pooling, "session") == 0;
 	pool->keywords = calloc(MAX_OPTIONS, sizeof *pool->keywords);
 	pool->values = calloc(MAX_OPTIONS, sizeof *pool->values);
 	(void)pthread_mutex_init(&pool->lock, NULL);
@@ -329,11 +333,13 @@ static PGresult *answer_to(struct pg_conn *c, int queued)
 /*
  * What a session is to be, in one round trip and not in the startup packet, which poolers refuse. search_path is
  * pinned, so that nobody's objects can stand in for ours; times are UTC; a statement that outlives the request's own
- * deadline is of no use to anybody. For the role one question does both: is it fit to be taken, and take it.
+ * deadline is of no use to anybody. For the role one question does both: is it fit to be taken, and take it. Where no
+ * session is kept, all of this holds for this one transaction: what stays is that we know of the role.
  */
 static bool set_up(struct pg_conn *c)
 {
 	struct pg_pool *pool = c->pool;
+	const char *local = pool->keeps_sessions ? "" : "LOCAL ";
 	char *role = pool->role != NULL ? PQescapeLiteral(c->pq, pool->role, strlen(pool->role)) : NULL;
 	ExecStatusType status;
 	char sql[1024];
@@ -342,21 +348,24 @@ static bool set_up(struct pg_conn *c)
 
 	if (pool->role != NULL && role == NULL)
 		return false;
-	n = snprintf(sql, sizeof sql,
-		     "SET search_path = pg_catalog, pg_temp; SET timezone = 'UTC'; SET statement_timeout = %lld;"
-		     "SET idle_in_transaction_session_timeout = %lld;",
-		     (long long)pool->timeout_ms, (long long)pool->timeout_ms * 2);
+	n = snprintf(
+		sql, sizeof sql,
+		"%sSET %ssearch_path = pg_catalog, pg_temp; SET %stimezone = 'UTC'; SET %sstatement_timeout = %lld;"
+		"SET %sidle_in_transaction_session_timeout = %lld;",
+		pool->keeps_sessions ? "" : "SET LOCAL ROLE NONE;", local, local, local, (long long)pool->timeout_ms,
+		local, (long long)pool->timeout_ms * 2);
 	if (role != NULL)
 		(void)snprintf(sql + n, sizeof sql - (size_t)n,
-			       "SELECT set_config('role', r.rolname, false) FROM pg_roles r, pg_namespace n"
+			       "SELECT set_config('role', r.rolname, %s) FROM pg_roles r, pg_namespace n"
 			       " WHERE r.rolname = %s AND n.nspname = 'functions_admin'"
 			       " AND pg_has_role(r.oid, " PG_MAY_TAKE ")"
 			       " AND has_schema_privilege(r.oid, n.oid, 'USAGE')",
-			       role);
+			       pool->keeps_sessions ? "false" : "true", role);
 	PQfreemem(role);
 	res = answer_to(c, PQsendQuery(c->pq, sql));
 	status = PQresultStatus(res);
-	if (status == PGRES_TUPLES_OK && PQntuples(res) == 0 && !atomic_exchange(&pool->role_told, true))
+	c->takes_role = PQntuples(res) == 1;
+	if (status == PGRES_TUPLES_OK && !c->takes_role && !atomic_exchange(&pool->role_told, true))
 		log_warn("database: the role %s is not there to be taken: working with all rights of %s (see "
 			 "functions-admin doctor)",
 			 pool->role, PQuser(c->pq));
@@ -518,41 +527,9 @@ static void forget_prepared(struct pg_conn *c, const struct pg_stmt *stmt)
 		}
 }
 
-static bool send_command(struct pg_conn *c, const char *sql)
+static bool in_transaction(const struct pg_conn *c)
 {
-	return PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
-}
-
-static bool send_statement(struct pg_conn *c, struct queued *q)
-{
-	static const struct pg_params none;
-	const struct pg_params *p = q->params != NULL ? q->params : &none;
-
-	q->prepares = !is_prepared(c, q->stmt);
-	if (q->prepares) {
-		if (c->prepared_count == MAX_STATEMENTS ||
-		    PQsendPrepare(c->pq, q->stmt->name, q->stmt->sql, 0, NULL) != 1)
-			return false;
-		c->prepared[c->prepared_count++] = q->stmt;
-	}
-	return PQsendQueryPrepared(c->pq, q->stmt->name, p->count, p->values, p->lengths, p->formats, 1) == 1;
-}
-
-/* One statement alone, which most reads are, is sent as it is: the pipeline would cost it more than the statement. */
-static bool is_alone(const struct pg_conn *c, bool commit)
-{
-	return c->begin == NULL && !commit && c->queue->next == NULL && is_prepared(c, c->queue->stmt);
-}
-
-static bool send_group(struct pg_conn *c, bool commit)
-{
-	bool ok = PQenterPipelineMode(c->pq) == 1;
-
-	for (size_t i = 0; ok && c->begin != NULL && c->begin[i] != NULL; i++)
-		ok = send_command(c, c->begin[i]);
-	for (struct queued *q = c->queue; ok && q != NULL; q = q->next)
-		ok = send_statement(c, q);
-	return ok && (!commit || send_command(c, "COMMIT")) && PQpipelineSync(c->pq) == 1;
+	return PQtransactionStatus(c->pq) == PQTRANS_INTRANS || PQtransactionStatus(c->pq) == PQTRANS_INERROR;
 }
 
 static bool is_done(const PGresult *res)
@@ -574,6 +551,89 @@ static PGresult *next_of_group(struct pg_conn *c, const char *what, bool *ok, st
 	else
 		PQclear(res);
 	return NULL;
+}
+
+/*
+ * Where no session is kept, a pooler in transaction mode gives each transaction to any session of the server: nothing
+ * is prepared, and a transaction begins with what set_up() does once elsewhere. Its names are all qualified, and it has
+ * no operator, since only then nobody else's can be meant. A pooler may go over to another server under our connection
+ * as well; the time at which the server started tells.
+ */
+static const char set_locally[] =
+	"SELECT pg_catalog.pg_postmaster_start_time(), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', "
+	"true),"
+	" pg_catalog.set_config('timezone', 'UTC', true), pg_catalog.set_config('statement_timeout', $1, true),"
+	" pg_catalog.set_config('idle_in_transaction_session_timeout', $2, true),"
+	" pg_catalog.set_config('role', $3, true)";
+
+static bool send_settings(struct pg_conn *c)
+{
+	char timeout[24];
+	char idle[24];
+	const char *values[] = {timeout, idle, c->takes_role ? c->pool->role : "none"};
+
+	(void)snprintf(timeout, sizeof timeout, "%lld", (long long)c->pool->timeout_ms);
+	(void)snprintf(idle, sizeof idle, "%lld", (long long)c->pool->timeout_ms * 2);
+	return PQsendQueryParams(c->pq, set_locally, 3, NULL, values, NULL, NULL, 1) == 1;
+}
+
+static bool read_settings(struct pg_conn *c, bool ok, struct err *e)
+{
+	PGresult *res = next_of_group(c, "settings", &ok, e);
+	int64_t started;
+
+	if (res == NULL) {
+		/* The role is gone, perhaps: the next connection looks. */
+		c->stale = true;
+		return false;
+	}
+	started = pg_get_int((const struct pg_result *)res, 0, 0);
+	if (atomic_exchange(&c->pool->started, started) != started)
+		atomic_fetch_add(&c->pool->epoch, 1);
+	PQclear(res);
+	return ok;
+}
+
+static bool send_command(struct pg_conn *c, const char *sql)
+{
+	return PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+static bool send_statement(struct pg_conn *c, struct queued *q)
+{
+	static const struct pg_params none;
+	const struct pg_params *p = q->params != NULL ? q->params : &none;
+
+	q->prepares = c->pool->keeps_sessions && !is_prepared(c, q->stmt);
+	if (q->prepares) {
+		if (c->prepared_count == MAX_STATEMENTS ||
+		    PQsendPrepare(c->pq, q->stmt->name, q->stmt->sql, 0, NULL) != 1)
+			return false;
+		c->prepared[c->prepared_count++] = q->stmt;
+	}
+	return (c->pool->keeps_sessions
+			? PQsendQueryPrepared(c->pq, q->stmt->name, p->count, p->values, p->lengths, p->formats, 1)
+			: PQsendQueryParams(c->pq, q->stmt->sql, p->count, NULL, p->values, p->lengths, p->formats,
+					    1)) == 1;
+}
+
+/* One statement alone, which most reads are, is sent as it is: the pipeline would cost it more than the statement. */
+static bool is_alone(const struct pg_conn *c, bool commit)
+{
+	return c->begin == NULL && !commit && c->queue->next == NULL &&
+	       (!c->pool->keeps_sessions || is_prepared(c, c->queue->stmt));
+}
+
+static bool send_group(struct pg_conn *c, bool sets, bool commit)
+{
+	bool ok = PQenterPipelineMode(c->pq) == 1;
+
+	for (size_t i = 0; ok && c->begin != NULL && c->begin[i] != NULL; i++)
+		ok = send_command(c, c->begin[i]);
+	ok = ok && (!sets || send_settings(c));
+	for (struct queued *q = c->queue; ok && q != NULL; q = q->next)
+		ok = send_statement(c, q);
+	return ok && (!commit || send_command(c, "COMMIT")) && PQpipelineSync(c->pq) == 1;
 }
 
 static void clear_result(void *res)
@@ -607,10 +667,11 @@ static bool read_statement(struct pg_conn *c, struct queued *q, bool ok, struct 
 /* Sends the group and reads all its answers. */
 static bool exchange(struct pg_conn *c, bool commit, struct err *e)
 {
-	bool alone = is_alone(c, commit);
+	bool sets = !c->pool->keeps_sessions && !in_transaction(c);
+	bool alone = !sets && is_alone(c, commit);
 	bool ok = true;
 
-	if (alone ? !send_statement(c, c->queue) : !send_group(c, commit)) {
+	if (alone ? !send_statement(c, c->queue) : !send_group(c, sets, commit)) {
 		ok = query_failed(c, NULL, "sending", e);
 		/* Of a connection that is not dead nobody knows how much went out. */
 		if (PQstatus(c->pq) == CONNECTION_OK)
@@ -620,6 +681,8 @@ static bool exchange(struct pg_conn *c, bool commit, struct err *e)
 	FA_CRASH_POINT("group.sent");
 	for (size_t i = 0; c->begin != NULL && c->begin[i] != NULL; i++)
 		PQclear(next_of_group(c, c->begin[i], &ok, e));
+	if (sets)
+		ok = read_settings(c, ok, e);
 	for (struct queued *q = c->queue; q != NULL; q = q->next)
 		ok = read_statement(c, q, ok, e);
 	if (commit)
@@ -630,11 +693,6 @@ static bool exchange(struct pg_conn *c, bool commit, struct err *e)
 	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK && PQexitPipelineMode(c->pq) != 1)
 		discard(c);
 	return ok;
-}
-
-static bool in_transaction(const struct pg_conn *c)
-{
-	return PQtransactionStatus(c->pq) == PQTRANS_INTRANS || PQtransactionStatus(c->pq) == PQTRANS_INERROR;
 }
 
 static const char *const begin_plain[] = {"BEGIN", NULL};
@@ -883,6 +941,11 @@ struct pg_bytes pg_get_bytes(const struct pg_result *r, int row, int col)
 int64_t pg_pool_epoch(struct pg_pool *pool)
 {
 	return atomic_load(&pool->epoch);
+}
+
+bool pg_pool_keeps_sessions(const struct pg_pool *pool)
+{
+	return pool->keeps_sessions;
 }
 
 int pg_pool_server_version(struct pg_pool *pool)

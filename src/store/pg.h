@@ -1,7 +1,8 @@
 /*
  * pg - PostgreSQL: a pool of connections, prepared statements, transactions. The only module that knows libpq.
  *
- * Every statement is a named constant beside the code that binds it, schema-qualified, prepared once a connection.
+ * Every statement is a named constant beside the code that binds it, schema-qualified, prepared once a connection; not
+ * prepared through a pooler in transaction mode.
  * Parameters travel apart from the text; results are always binary, so queries cast what they select to bool, int4,
  * int8, text or bytea.
  *
@@ -149,9 +150,13 @@ const char **pg_get_text_array(const struct pg_result *r, int row, int col, stru
 /* The server's version as an integer (150020), as the last connection saw it; 0 before the first. */
 int pg_pool_server_version(struct pg_pool *pool);
 
-/* Moves with every connection that is opened: while it stands still, no other database can have taken this one's place
- * (a restored backup, another server at the same address). */
+/* Moves with every connection that is opened, and where a pooler has gone over to another server: while it stands
+ * still, no other database can have taken this one's place (a restored backup, another server at the same address). */
 int64_t pg_pool_epoch(struct pg_pool *pool);
+
+/* Is a session of the server ours from connecting on? Not through a pooler in transaction mode (db_pooling): a lock of
+ * a session, LISTEN and SET are of no use there. */
+bool pg_pool_keeps_sessions(const struct pg_pool *pool);
 
 struct pg_pool_stats {
 	int open;

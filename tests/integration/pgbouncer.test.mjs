@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
 import { missing, startPgbouncer } from '../lib/pgbouncer.mjs';
-import { makeService, REF, startPostgres, startRuntime } from '../lib/service.mjs';
+import { makeService, startPostgres, startRuntime, until } from '../lib/service.mjs';
 
 const skip = missing();
 let postgres;
@@ -55,10 +55,10 @@ async function useTheApi(service, runtime, slug) {
 /** The program behind a PgBouncer in this mode. */
 async function withPooler({ mode, size, options = {} }, fn) {
   const pooler = await startPgbouncer(postgres, { mode, size });
-  const service = makeService(postgres, { options });
+  const service = makeService(postgres);
   const runtime = await startRuntime(service.functionsDir);
   try {
-    service.writeConfig({ runtime_url: runtime.url, database_url: pooler.url(service.database) });
+    service.writeConfig({ runtime_url: runtime.url, database_url: pooler.url(service.database), ...options });
     await fn({ pooler, service, runtime });
   } finally {
     await service.remove();
@@ -83,6 +83,110 @@ describe('session mode', { skip }, () => {
       await service.stop();
       assert.equal(pooler.sql(service.database, 'SHOW search_path'), '"$user", public');
       assert.equal(pooler.sql(service.database, 'SELECT current_user'), 'postgres');
+    });
+  });
+});
+
+describe('transaction mode', { skip }, () => {
+  const OWN = { db_pooling: 'transaction' };
+
+  test('the API, by ten clients at once, fewer connections to the server than workers', async () => {
+    await withPooler({ mode: 'transaction', size: 3, options: OWN }, async ({ pooler, service, runtime }) => {
+      await service.start();
+      await Promise.all(SLUGS.map((slug) => useTheApi(service, runtime, slug)));
+      await agree(service, runtime, SLUGS);
+      cleanLog(service);
+      const servers = pooler.show('SERVERS').filter((row) => row.includes(service.database));
+      assert.ok(servers.length > 0 && servers.length <= 3, `${servers.length} connections to the server`);
+      assert.ok(pooler.show('CLIENTS').filter((row) => row.includes(service.database)).length > 3, 'and more to the pooler');
+      // Nothing of ours stays in the sessions that others get as well.
+      assert.equal(pooler.sql(service.database, 'SHOW search_path'), '"$user", public');
+      assert.equal(pooler.sql(service.database, 'SHOW statement_timeout'), '0');
+      assert.equal(pooler.sql(service.database, 'SELECT current_user'), 'postgres');
+      assert.equal(pooler.sql(service.database, 'SELECT count(*) FROM pg_prepared_statements'), '0');
+    });
+  });
+
+  test('what others leave in a session has no power over us: search_path, temporary tables, role, time zone', async () => {
+    await withPooler({ mode: 'transaction', size: 1, options: OWN }, async ({ pooler, service, runtime }) => {
+      await service.start();
+      assert.equal((await service.deploy('hello', 'hello')).status, 201);
+      const there = service.sql('SELECT count(*) FROM functions_admin.audit_log');
+      service.sql('GRANT pg_read_all_settings TO postgres', 'supabase_admin');
+      // The session that all get: what stands in for functions, operators, types, catalogs.
+      pooler.sql(service.database, `CREATE SCHEMA evil;
+        CREATE TABLE evil.witness (what text);
+        GRANT ALL ON SCHEMA evil TO PUBLIC; GRANT ALL ON evil.witness TO PUBLIC;
+        CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN INSERT INTO evil.witness VALUES ('now'); RETURN pg_catalog.now(); END $$;
+        CREATE FUNCTION evil.eq(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO evil.witness VALUES ('='); RETURN true; END $$;
+        CREATE OPERATOR evil.= (FUNCTION = evil.eq, LEFTARG = text, RIGHTARG = text);
+        CREATE FUNCTION evil.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO evil.witness VALUES ('set_config'); RETURN ''; END $$;
+        CREATE TEMP TABLE pg_roles (oid oid, rolname name); CREATE TEMP TABLE pg_namespace (oid oid, nspname name);
+        SET search_path = evil, pg_catalog; SET timezone = 'Asia/Tokyo'; SET statement_timeout = '7min'; SET ROLE pg_read_all_settings`);
+      await service.stop();
+      await service.start(); // connections are made anew over that session
+      assert.equal(pooler.sql(service.database, 'SHOW search_path'), 'evil, pg_catalog', 'it is that session');
+      assert.equal((await service.deploy('hello', 'again')).status, 201);
+      await useTheApi(service, runtime, 'other');
+      assert.equal(service.sql('SELECT count(*) FROM evil.witness'), '0');
+      assert.ok(Number(service.sql('SELECT count(*) FROM functions_admin.audit_log')) > Number(there));
+      cleanLog(service);
+    });
+  });
+
+  test('the role of the service is taken in each transaction, and its deadline holds', async () => {
+    await withPooler({ mode: 'transaction', size: 3, options: { ...OWN, request_timeout: '2s' } }, async ({ service }) => {
+      service.sql(`CREATE TABLE public.witness (role text, timeout text, zone text); GRANT INSERT ON public.witness TO PUBLIC;
+        CREATE FUNCTION public.witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          INSERT INTO public.witness VALUES (current_user, pg_catalog.current_setting('statement_timeout'), pg_catalog.current_setting('timezone')); RETURN NULL; END $$;
+        CREATE TRIGGER witness AFTER INSERT ON functions_admin.audit_log EXECUTE FUNCTION public.witness()`, 'supabase_admin');
+      await service.start();
+      for (const slug of ['a', 'b']) assert.equal((await service.deploy(slug, slug)).status, 201);
+      assert.equal(service.sql('SELECT DISTINCT role, timeout, zone FROM public.witness'), 'functions_admin_service|2s|UTC');
+      service.sql(`CREATE OR REPLACE FUNCTION public.witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(60); RETURN NULL; END $$`, 'supabase_admin');
+      const late = await service.ask('POST', '/v1/access-tokens', { json: { name: 'late', scopes: ['functions:read'] } });
+      assert.deepEqual([late.status, late.json.code], [503, 'database_timeout'], late.text);
+      service.sql('DROP TRIGGER witness ON functions_admin.audit_log', 'supabase_admin');
+    });
+  });
+
+  test('another server behind the pooler: nothing of the old one is remembered', async () => {
+    await withPooler({ mode: 'transaction', size: 2, options: OWN }, async ({ service }) => {
+      await service.start();
+      assert.equal((await service.deploy('one', 'one')).status, 201);
+      const list = async () => {
+        const answer = await service.ask('GET', service.functions());
+        assert.equal(answer.status, 200, answer.text);
+        return answer.json.map((f) => f.name);
+      };
+      assert.deepEqual([await list(), await list()], [['one'], ['one']]);
+      await postgres.stop();
+      await postgres.start();
+      // As in a backup of another moment: the same revision, other content.
+      service.sql(`SET session_replication_role = replica; UPDATE functions_admin.edge_functions SET name = 'restored'`, 'supabase_admin');
+      // The first answer after the outage is the new server's.
+      const first = await until('it answers again', async () => {
+        const answer = await service.ask('GET', service.functions());
+        return answer.status === 200 && answer;
+      });
+      assert.equal(first.json[0].name, 'restored');
+    });
+  });
+
+  test('migrate says what it needs instead; --status and the commands work', async () => {
+    await withPooler({ mode: 'transaction', size: 2, options: OWN }, async ({ pooler, service }) => {
+      const refused = service.run('migrate');
+      assert.equal(refused.status, 2);
+      assert.match(refused.stderr, /migrate needs a session of the server, and db_pooling = transaction gives none\nHINT: Run it with db_pooling = session/);
+      assert.match(service.run('migrate', ['--status']).stdout, /up to date/);
+      const made = service.run('token', ['create', '--name', 'by-command', '--scope', 'functions:read']);
+      assert.equal(made.status, 0, made.stderr);
+      const doctor = JSON.parse(service.run('doctor', ['--json']).stdout).checks;
+      assert.equal(doctor.find((c) => c.check === 'db_role').verdict, 'ok');
+      // What the hint says.
+      const direct = service.run('migrate', ['--db-pooling', 'session'], { env: { FUNCTIONS_ADMIN_DATABASE_URL: postgres.url(service.database) } });
+      assert.equal(direct.status, 0, direct.stderr);
+      assert.equal(pooler.sql(service.database, 'SELECT 1'), '1');
     });
   });
 });
