@@ -3,6 +3,7 @@
 #include "api/etag.h"
 #include "api/handlers.h"
 #include "api/intake.h"
+#include "api/sse.h"
 #include "api/view.h"
 #include "auth/scope.h"
 #include "core/json.h"
@@ -12,6 +13,7 @@
 #include "service/function.h"
 #include "service/history.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Both lists are by slug; a function that came or went between the two questions stands in one of them only. */
@@ -107,15 +109,16 @@ bool functions_body(struct call *c, struct err *e)
 	return true;
 }
 
+static const char *result_word(const struct deploy_result *result, bool bundle_only)
+{
+	return result->unchanged ? "unchanged" : bundle_only ? "bundled" : result->verified ? "verified" : "active";
+}
+
 /* What was deployed, and what that was: X-Deploy-Result tells the cases apart that the function object cannot. */
 static bool answer_deploy(struct call *c, int status, const struct deploy_result *result, bool bundle_only,
 			  struct err *e)
 {
-	response_header(c->resp, "X-Deploy-Result",
-			result->unchanged  ? "unchanged"
-			: bundle_only      ? "bundled"
-			: result->verified ? "verified"
-					   : "active");
+	response_header(c->resp, "X-Deploy-Result", result_word(result, bundle_only));
 	if (!bundle_only)
 		etag_set(c, &result->function);
 	return response_json(c->resp, status, view_function(c->arena, &result->function), e);
@@ -145,20 +148,90 @@ static bool prefers_async(const struct call *c)
 	return prefer != NULL && strcasestr(prefer, "respond-async") != NULL;
 }
 
-static bool run(struct call *c, struct deploy_request *req, int status, struct err *e)
+static bool complete(struct call *c, struct deploy_request *req, struct err *e)
 {
-	struct deploy_result result;
-
 	req->project_ref = c->project.ref;
 	req->slug = c->slug;
 	req->progress = c->progress;
 	req->progress_ctx = c->progress_ctx;
+	return intake_message(c, &req->message, e) && etag_expectation(c, &req->expected, e);
+}
+
+static bool run(struct call *c, struct deploy_request *req, int status, struct err *e)
+{
+	struct deploy_result result;
+
 	req->respond_async = !req->bundle_only && prefers_async(c);
-	if (!intake_message(c, &req->message, e) || !etag_expectation(c, &req->expected, e) ||
-	    !deploy_run(c->service, c->arena, &c->actor, req, &result, e))
+	if (!complete(c, req, e) || !deploy_run(c->service, c->arena, &c->actor, req, &result, e))
 		return false;
 	return result.accepted ? answer_accepted(c, &result, e)
 			       : answer_deploy(c, status, &result, req->bundle_only, e);
+}
+
+/* A deploy that tells on the way how far it is: server-sent events "progress", and at the end "done" or "failed". */
+struct told {
+	struct call call;
+	struct deploy_request req;
+	const struct response_writer *writer;
+	bool gone; /* nobody listens any more; what was begun is ended all the same */
+};
+
+static void tell(struct told *t, const char *event, json_t *doc)
+{
+	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	const struct response_writer *w = t->writer;
+
+	json_decref(doc);
+	t->gone = t->gone || text == NULL || !w->write(w->ctx, "event: ", 7) ||
+		  !w->write(w->ctx, event, strlen(event)) || !w->write(w->ctx, "\ndata: ", 7) ||
+		  !w->write(w->ctx, text, strlen(text)) || !w->write(w->ctx, "\n\n", 2) ||
+		  (w->flush != NULL && !w->flush(w->ctx));
+	free(text);
+}
+
+static void tell_stage(void *ctx, const char *stage)
+{
+	tell(ctx, "progress", json_pack("{s:s}", "stage", stage));
+}
+
+static bool run_told(void *ctx, const struct response_writer *w)
+{
+	struct told *t = ctx;
+	struct call *c = &t->call;
+	struct deploy_result result;
+	struct err e = ERR_INIT;
+
+	t->writer = w;
+	t->req.progress = tell_stage;
+	t->req.progress_ctx = t;
+	if (deploy_run(c->service, c->arena, &c->actor, &t->req, &result, &e))
+		tell(t, "done",
+		     json_pack("{s:s, s:o}", "result", result_word(&result, t->req.bundle_only), "function",
+			       view_function(c->arena, &result.function)));
+	else
+		tell(t, "failed",
+		     json_pack("{s:i, s:s, s:s, s:s, s:s*}", "status", err_http_status(e.kind), "message", e.message,
+			       "code", e.code, "request_id", c->req->id, "hint", e.hint[0] != '\0' ? e.hint : NULL));
+	return !t->gone;
+}
+
+static bool start_told(struct call *c, const struct deploy_request *req, struct err *e)
+{
+	struct told *t = arena_alloc(c->arena, sizeof *t);
+
+	if (t == NULL)
+		return err_no_memory(e);
+	/* The call lives on the stack of its handler, which returns before the stream begins. */
+	*t = (struct told){.call = *c, .req = *req};
+	if (!complete(&t->call, &t->req, e))
+		return false;
+	c->resp->status = 200;
+	response_header(c->resp, "Content-Type", SSE_TYPE);
+	response_header(c->resp, "X-Accel-Buffering", "no");
+	c->resp->content_length = RESPONSE_UNTIL_END;
+	c->resp->stream = run_told;
+	c->resp->stream_ctx = t;
+	return true;
 }
 
 /* As many bytes of sources as one JSON answer holds. */
@@ -253,8 +326,12 @@ bool functions_deploy(struct call *c, struct err *e)
 
 	if (slug == NULL || slug[0] == '\0')
 		return err_set(e, ERR_MALFORMED, "no_slug", "The query parameter slug is missing");
-	return api_bind_slug(c, slug, e) && intake_bool(c, "bundleOnly", false, &req.bundle_only, e) &&
-	       intake_multipart(c, &req, e) && run(c, &req, 201, e);
+	if (!api_bind_slug(c, slug, e) || !intake_bool(c, "bundleOnly", false, &req.bundle_only, e) ||
+	    !intake_multipart(c, &req, e))
+		return false;
+	/* What is kept under a key is one answer. */
+	return sse_wanted(c) && request_header(c->req, "Idempotency-Key") == NULL ? start_told(c, &req, e)
+										  : run(c, &req, 201, e);
 }
 
 bool functions_create(struct call *c, struct err *e)

@@ -4,13 +4,16 @@
 #include "api/handlers.h"
 #include "api/intake.h"
 #include "api/page.h"
+#include "api/sse.h"
 #include "api/view.h"
 #include "auth/scope.h"
+#include "core/crypto.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "service/change.h"
 #include "service/function.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Appends and takes over `item`; false and `array` dropped where memory is out. */
@@ -271,25 +274,79 @@ bool traffic_put(struct call *c, struct err *e)
 
 /* Deployments */
 
+static bool digest_json(const json_t *doc, char hex[2 * SHA256_BYTES + 1], struct err *e)
+{
+	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	uint8_t hash[SHA256_BYTES];
+	bool ok = text != NULL && crypto_sha256(text, strlen(text), hash);
+
+	free(text);
+	if (!ok)
+		return err_no_memory(e);
+	text_hex(hash, 16, hex);
+	return true;
+}
+
+static json_t *view_deployments(struct call *c, const struct deployment_list *list, const struct page *page)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < list->count && i < (size_t)page->limit; i++)
+		if (principal_may_slug(&c->who, list->items[i].slug) &&
+		    json_array_append_new(array, view_deployment(c->arena, &list->items[i])) != 0) {
+			json_decref(array);
+			return NULL;
+		}
+	return array;
+}
+
+/* The newest ones as one event, whenever they are not what the caller has seen: its id is their digest. */
+static bool follow_deployments(struct call *c, const char *slug, struct err *e)
+{
+	const char *last = sse_last(c);
+	char id[2 * SHA256_BYTES + 1] = "";
+	struct deployment_list list;
+	struct bell_wait wait;
+	json_t *doc = NULL;
+	struct page page;
+	bool ok;
+
+	if (!page_read(c, false, &page, e))
+		return false;
+	sse_begin(c, &wait);
+	do {
+		json_decref(doc);
+		ok = history_deployments(c->service, c->arena, c->project.ref, slug, NULL, page.limit, &list, e);
+		doc = ok ? json_pack("{s:o}", "data", view_deployments(c, &list, &page)) : NULL;
+		ok = ok && digest_json(doc, id, e);
+	} while (ok && last != NULL && text_eq(last, id) && bell_wait(&wait));
+	sse_answer(c, &wait);
+	if (ok && (last == NULL || !text_eq(last, id)))
+		return sse_put(c, id, "deployments", doc, e);
+	json_decref(doc);
+	if (ok)
+		buf_printf(&c->resp->body, "id: %s\n\n", id);
+	return ok;
+}
+
 static bool list_deployments(struct call *c, const char *slug, struct err *e)
 {
 	struct deployment_list list;
 	const char *next = NULL;
 	struct page page;
 	json_t *array;
-	size_t shown = 0;
 
+	if (sse_wanted(c))
+		return follow_deployments(c, slug, e);
 	if (!page_read(c, false, &page, e) ||
 	    !history_deployments(c->service, c->arena, c->project.ref, slug, page.cursor, page.limit + 1, &list, e))
 		return false;
-	array = json_array();
-	for (; shown < list.count && shown < (size_t)page.limit; shown++) {
-		next = list.items[shown].id;
-		if (principal_may_slug(&c->who, list.items[shown].slug) &&
-		    !append(array, view_deployment(c->arena, &list.items[shown]), e))
-			return false;
-	}
-	return page_answer(c, &page, array, shown < list.count ? next : NULL, e);
+	array = view_deployments(c, &list, &page);
+	if (array == NULL)
+		return err_no_memory(e);
+	if (list.count > (size_t)page.limit)
+		next = list.items[page.limit - 1].id;
+	return page_answer(c, &page, array, next, e);
 }
 
 bool deployments_of_project(struct call *c, struct err *e)

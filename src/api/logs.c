@@ -1,6 +1,7 @@
 #include "api/handlers.h"
 #include "api/intake.h"
 #include "api/page.h"
+#include "api/sse.h"
 #include "api/view.h"
 #include "auth/scope.h"
 #include "core/json.h"
@@ -13,9 +14,6 @@
 #include <strings.h>
 
 #define DAY_MS ((int64_t)86400 * 1000)
-#define EVENT_STREAM "text/event-stream"
-/* How soon a follower asks again, in milliseconds (WHATWG, server-sent events, "retry"). */
-#define RETRY "1000"
 #define MAX_TEXT 200
 
 bool events_take(struct call *c, struct err *e)
@@ -125,57 +123,41 @@ static bool send_list(struct call *c, struct event_filter *f, struct err *e)
 
 /* Following */
 
-static bool put_event(struct call *c, const struct function_event *v, struct err *e)
-{
-	json_t *doc = view_event(c->arena, v);
-	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
-
-	json_decref(doc);
-	if (text == NULL)
-		return err_no_memory(e);
-	/* JSON escapes line ends, so that one line is the whole of it. */
-	buf_printf(&c->resp->body, "id: %lld\nevent: %s\ndata: ", (long long)v->id, v->kind);
-	buf_puts(&c->resp->body, text);
-	buf_puts(&c->resp->body, "\n\n");
-	free(text);
-	return true;
-}
-
-/*
- * Server-sent events in answers that end: what is new since Last-Event-ID, and how soon to ask again. A client of the
- * standard (EventSource) reconnects by itself and misses nothing; a follower holds no worker between its questions.
- */
 static bool send_stream(struct call *c, struct event_filter *f, struct err *e)
 {
-	const char *last = request_header(c->req, "Last-Event-ID");
+	const char *last = sse_last(c);
 	struct function_event *events;
+	struct bell_wait wait;
 	struct page page;
-	size_t count;
+	size_t count = 0;
+	bool ok;
 
 	if (!page_read(c, false, &page, e))
 		return false;
 	f->limit = page.limit;
-	f->forward = last != NULL && last[0] != '\0';
+	f->forward = last != NULL;
 	if (f->forward && !text_int64(last, 0, INT64_MAX, &f->id))
 		return err_set(e, ERR_MALFORMED, NULL, "Last-Event-ID is none that this service gave out");
 	/* The query looks at the id where there is a cursor at all. */
 	f->at = f->forward && f->id > 0 ? 1 : 0;
-	if (!event_find(c->service, c->arena, c->project.ref, f, &events, &count, e))
-		return false;
-	buf_puts(&c->resp->body, "retry: " RETRY "\n");
-	if (count == 0)
+	sse_begin(c, &wait);
+	do
+		ok = event_find(c->service, c->arena, c->project.ref, f, &events, &count, e);
+	while (ok && count == 0 && bell_wait(&wait));
+	sse_answer(c, &wait);
+	if (ok && count == 0)
 		buf_printf(&c->resp->body, "id: %lld\n\n", (long long)f->id);
-	for (size_t i = 0; i < count; i++)
-		if (!put_event(c, &events[f->forward ? i : count - 1 - i], e))
-			return false;
-	c->resp->status = 200;
-	response_header(c->resp, "Content-Type", EVENT_STREAM);
-	return true;
+	for (size_t i = 0; ok && i < count; i++) {
+		const struct function_event *v = &events[f->forward ? i : count - 1 - i];
+		const char *id = arena_printf(c->arena, "%lld", (long long)v->id);
+
+		ok = id != NULL ? sse_put(c, id, v->kind, view_event(c->arena, v), e) : err_no_memory(e);
+	}
+	return ok;
 }
 
 bool logs_get(struct call *c, struct err *e)
 {
-	const char *accept = request_header(c->req, "Accept");
 	struct event_filter filter = {.slug = c->slug};
 	struct function f;
 
@@ -184,8 +166,7 @@ bool logs_get(struct call *c, struct err *e)
 	/* Counted for the project, without a slug: whose events they were is not known any more. */
 	if (filter.kinds != NULL && text_eq(filter.kinds, "dropped"))
 		filter.slug = "";
-	return accept != NULL && strcasestr(accept, EVENT_STREAM) != NULL ? send_stream(c, &filter, e)
-									  : send_list(c, &filter, e);
+	return sse_wanted(c) ? send_stream(c, &filter, e) : send_list(c, &filter, e);
 }
 
 /* Numbers */

@@ -287,7 +287,7 @@ static void send_progress(void *ctx, const char *stage)
 
 	send_event(s,
 		   json_pack("{s:s, s:s, s:{s:O, s:i, s:i, s:s}}", "jsonrpc", "2.0", "method", "notifications/progress",
-			     "params", "progressToken", s->token, "progress", ++s->done, "total", 5, "message", stage));
+			     "params", "progressToken", s->token, "progress", ++s->done, "total", 6, "message", stage));
 }
 
 /* The deploy runs while the answer is being written: what it has begun it ends, whoever still listens. */

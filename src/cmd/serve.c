@@ -10,6 +10,7 @@
 #include "service/apply.h"
 #include "service/audit.h"
 #include "service/background.h"
+#include "service/bell.h"
 #include "service/drift.h"
 #include "service/event.h"
 #include "service/function.h"
@@ -235,6 +236,7 @@ static void wait_until_told(struct running *r, const sigset_t *signals)
 
 static void stop(struct running *r)
 {
+	bell_close();
 	if (r->fcgi != NULL) {
 		fcgi_stop(r->fcgi);
 		audit_flush(r->service);

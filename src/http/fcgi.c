@@ -252,11 +252,14 @@ static void finish(struct fcgi_server *s, struct exchange *x)
 		connections_close(s->connections, k);
 }
 
+/* And is answered at once: who follows events may be kept waiting for the next one. */
 static bool only_reads(const struct exchange *x)
 {
 	const char *method = FCGX_GetParam("REQUEST_METHOD", x->fcgi.envp);
+	const char *accept = FCGX_GetParam("HTTP_ACCEPT", x->fcgi.envp);
 
-	return method != NULL && (text_eq(method, "GET") || text_eq(method, "HEAD"));
+	return method != NULL && (text_eq(method, "GET") || text_eq(method, "HEAD")) &&
+	       (accept == NULL || strcasestr(accept, "text/event-stream") == NULL);
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "fs/imports.h"
 #include "fs/release.h"
 #include "service/apply.h"
+#include "service/bell.h"
 #include "service/change.h"
 #include "service/digest.h"
 #include "service/hold.h"
@@ -345,8 +346,11 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	if (!complete_staging(s, req, &v, e))
 		return false;
 	FA_CRASH_POINT("deploy.staged");
+	if (req->progress != NULL)
+		req->progress(req->progress_ctx, "staged");
 	if (!store_version(s, a, who, req, &files, &item, &v, e))
 		return false;
+	bell_ring();
 	if (req->progress != NULL)
 		req->progress(req->progress_ctx, "stored");
 	rollout.progress = req->progress;
@@ -358,6 +362,7 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 		return false;
 	}
 	ok = bring_out(s, a, who, req, &rollout, out, e);
+	bell_ring();
 	/* A bundle waits for its activation. */
 	hold_drop(s, req->slug, !req->bundle_only);
 	return ok;

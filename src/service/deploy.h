@@ -33,7 +33,7 @@ struct deploy_request {
 	bool adopts;        /* a directory that is not ours may lie where the stub belongs; see apply_adopt() */
 	struct expectation expected; /* of the function as it is now: ERR_PRECONDITION where it is not so */
 	struct upload *upload;
-	/* Told of each stage that is reached: stored, booted, active, verified. NULL: nobody asks. */
+	/* Told of each stage that is reached: staged, stored, booted, active, verified. NULL: nobody asks. */
 	void (*progress)(void *ctx, const char *stage);
 	void *progress_ctx;
 };

@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "service/bell.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,8 @@ bool event_take(struct service *s, struct arena *a, const char *project_ref, con
 	     pg_commit(c, e);
 	pg_release(c);
 	free(events);
+	if (ok && fresh)
+		bell_ring();
 	if (ok && fresh)
 		*stored = (int64_t)json_array_size(list);
 	return ok;

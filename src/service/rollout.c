@@ -5,6 +5,7 @@
 #include "core/metrics.h"
 #include "service/apply.h"
 #include "service/background.h"
+#include "service/bell.h"
 #include "service/hold.h"
 #include "service/prepare.h"
 #include "service/probe.h"
@@ -19,6 +20,7 @@
 
 static void tell(const struct rollout *r, const char *stage)
 {
+	bell_ring();
 	if (r->progress != NULL)
 		r->progress(r->progress_ctx, stage);
 }

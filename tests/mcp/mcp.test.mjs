@@ -141,7 +141,7 @@ describe("tools", () => {
         const deployed = await call({ name: "deploy_edge_function", arguments: { name: slug, verify_jwt: false, message: `by ${name}`, files: [{ name: "index.ts", content: HELLO }] } }, { onprogress: ({ message }) => stages.push(message) });
         assert.equal(deployed.isError, false, JSON.stringify(deployed));
         assert.equal(deployed.structuredContent.version, 1);
-        assert.deepEqual(stages, ["received", "stored", "booted", "active", "verified"]);
+        assert.deepEqual(stages, ["received", "staged", "stored", "booted", "active", "verified"]);
         assert.equal((await stack.call(slug, { token: null })).text, "hello");
         const got = await call({ name: "get_edge_function", arguments: { function_slug: slug } });
         assert.deepEqual(got.structuredContent.files.map(({ name: file, content }) => [file, content]), [["index.ts", HELLO]]);

@@ -1,0 +1,129 @@
+// Server-sent events: how a deploy goes on while it runs, and deployments and logs followed by whoever waits for the next one.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { begin } from '../lib/fastcgi.mjs';
+import { makeService, multipart, REF, SERVICE_ROLE, startPostgres, startRuntime, until } from '../lib/service.mjs';
+
+const SSE = { accept: 'text/event-stream' };
+let postgres, runtime, service;
+before(async () => {
+  postgres = await startPostgres();
+  service = makeService(postgres);
+  runtime = await startRuntime(service.functionsDir);
+  service.writeConfig({ runtime_url: runtime.url, workers: '8' });
+  await service.start();
+});
+after(async () => {
+  await service?.remove();
+  await runtime?.stop();
+  await postgres?.remove();
+});
+
+/** The events of an answer: {event, id, data}. */
+const events = (text) => text.split('\n\n').filter((block) => /^data: /m.test(block)).map((block) => ({
+  event: /^event: (.*)$/m.exec(block)?.[1], id: /^id: (.*)$/m.exec(block)?.[1], data: JSON.parse(/^data: (.*)$/m.exec(block)[1]),
+}));
+const told = async (slug, source, { headers, ...more } = {}) => {
+  const answer = await service.deploy(slug, source, { headers: { ...SSE, ...headers }, ...more });
+  return { ...answer, events: answer.headers['content-type'] === 'text/event-stream' ? events(answer.text) : undefined };
+};
+const deployments = (headers = {}, query = '') => service.ask('GET', `/v1/projects/${REF}/deployments${query}`, { headers: { ...SSE, ...headers } });
+
+test('a deploy tells each stage, and at the end what it made', async () => {
+  const done = await told('told', 'one');
+  assert.equal(done.status, 200);
+  assert.deepEqual(done.events.map((e) => [e.event, e.data.stage ?? e.data.result]), [['progress', 'staged'], ['progress', 'stored'], ['progress', 'booted'], ['progress', 'active'], ['progress', 'verified'], ['done', 'verified']]);
+  assert.deepEqual(done.events.at(-1).data.function, (await service.ask('GET', service.functions('/told'))).json);
+  const same = await told('told', 'one');
+  assert.deepEqual(same.events.map((e) => [e.event, e.data.result]), [['done', 'unchanged']]);
+  const bundled = await told('told', 'two', { query: '&bundleOnly=true' });
+  assert.deepEqual(bundled.events.map((e) => e.data.stage ?? e.data.result), ['staged', 'stored', 'bundled']);
+});
+
+test('each stage is told while the next one is awaited, and who leaves does not end the deploy', async () => {
+  const hold = runtime.hold('slow'), form = multipart({ entrypoint_path: 'index.ts' }, { 'index.ts': 'slow' });
+  const under = begin(service.socket, { method: 'POST', path: service.functions('/deploy?slug=slow'), body: form.body, headers: { ...SSE, authorization: `Bearer ${SERVICE_ROLE}`, 'content-type': form.type } });
+  let text = '';
+  under.socket.on('data', (bytes) => { text += bytes.toString('latin1'); });
+  await hold.reached;
+  await until('what was stored is told while it boots', () => text.includes('{"stage":"stored"}'));
+  assert.ok(!text.includes('booted'));
+  under.response.catch(() => {});
+  under.socket.destroy();
+  hold.release();
+  await until('it is deployed all the same', async () => (await service.ask('GET', service.functions('/slow'))).status === 200);
+});
+
+test('what fails says so as every error does; what is refused before it begins is no stream', async () => {
+  const failed = await told('told', 'BOOT_FAILS');
+  assert.deepEqual(failed.events.map((e) => e.event), ['progress', 'progress', 'failed']);
+  const why = failed.events.at(-1).data;
+  assert.deepEqual([why.status, why.code, why.request_id], [422, 'boot_failed', failed.headers['x-request-id']]);
+  assert.match(why.message, /BOOT_FAILS was found/);
+  const missing = await told('told', { 'index.ts': 'import "./nowhere.ts"' });
+  assert.deepEqual(missing.events.map((e) => [e.event, e.data.status]), [['failed', 422]]);
+  assert.equal((await told('told', 'x', { metadata: { verify_jwt: 'perhaps' } })).status, 422);
+  assert.equal((await told('told', 'x', { headers: { 'if-match': '"1.1"' } })).events.at(-1).data.status, 412);
+  const keyed = await told('told', 'three', { headers: { 'idempotency-key': 'one-answer' } });
+  assert.deepEqual([keyed.status, keyed.events], [201, undefined]);
+});
+
+test('deployments: the newest at once, then held until something happens', async () => {
+  const first = await deployments({}, '?limit=2');
+  assert.match(first.text, /^retry: 1000\n/);
+  const [{ event, id, data }] = events(first.text);
+  assert.deepEqual([event, data.data.length, data.data[0].slug], ['deployments', 2, 'told']);
+  assert.deepEqual(data.data, (await service.ask('GET', `/v1/projects/${REF}/deployments?limit=2`)).json.data);
+  const hold = runtime.hold('told'), waiting = deployments({ 'last-event-id': id }, '?limit=2');
+  const deploying = service.deploy('told', 'four');
+  await hold.reached;
+  const [begun] = events((await waiting).text);
+  assert.deepEqual([begun.data.data[0].status, begun.data.data[1].id], ['pending', data.data[0].id]);
+  const next = deployments({ 'last-event-id': begun.id }, '?limit=2');
+  hold.release();
+  assert.equal((await deploying).status, 201);
+  let last = events((await next).text)[0];
+  // "active" may have been seen before "verified".
+  while (last.data.data[0].status !== 'verified') [last] = events((await deployments({ 'last-event-id': last.id }, '?limit=2')).text);
+  assert.equal(last.data.data[0].id, begun.data.data[0].id);
+  const other = await service.ask('GET', service.functions('/slow/deployments'), { headers: SSE });
+  assert.deepEqual(events(other.text)[0].data.data.map((d) => d.slug), ['slow']);
+  assert.equal((await service.ask('GET', service.functions('/nobody/deployments'), { headers: SSE })).status, 404);
+  const { token } = (await service.ask('POST', '/v1/access-tokens', { json: { name: 'some', scopes: ['functions:read'], slugs: ['slow'] } })).json;
+  assert.deepEqual(events((await deployments({ authorization: `Bearer ${token}` })).text)[0].data.data.map((d) => d.slug), ['slow']);
+});
+
+test('logs are held too; a quarter of the workers waits at most, and who finds no place is answered at once', async () => {
+  const logs = (last) => service.ask('GET', service.functions('/slow/logs'), { headers: { ...SSE, 'last-event-id': String(last) } });
+  let batch = 0;
+  const say = async (message) => {
+    const credential = fs.readFileSync(path.join(service.functionsDir, '.functions-admin/events-token'), 'utf8');
+    const answer = await service.ask('POST', `/v1/projects/${REF}/events`, { headers: { authorization: `Bearer ${credential}` }, json: { source: '00000000-0000-4000-8000-000000000002', batch: ++batch, events: [{ at: Date.now(), slug: 'slow', version: 1, kind: 'log', message }] } });
+    assert.equal(answer.status, 201);
+  };
+  await say('first');
+  const last = Number(events((await logs(0)).text).at(-1).id);
+  const three = [logs(last), logs(last), logs(last)];
+  const refused = await Promise.race(three);
+  assert.match(refused.text, /^retry: 10000\nid: \d+\n\n$/, 'eight workers, two places');
+  assert.equal((await service.ask('GET', service.functions('/slow'))).status, 200, 'the other workers answer');
+  await say('second');
+  const answers = (await Promise.all(three)).filter((answer) => answer !== refused);
+  for (const answer of answers) assert.deepEqual([/^retry: 1000\n/.test(answer.text), events(answer.text).map((e) => e.data.message)], [true, ['second']]);
+});
+
+test('what another process does is seen, and nobody who waits keeps the program from stopping', async () => {
+  const [{ id }] = events((await deployments()).text);
+  const waiting = deployments({ 'last-event-id': id });
+  service.sql(`UPDATE functions_admin.edge_function_deployments SET error_message = 'by another process' WHERE id = (SELECT id FROM functions_admin.edge_function_deployments ORDER BY created_at DESC LIMIT 1)`);
+  const [seen] = events((await waiting).text);
+  assert.equal(seen.data.data[0].error_message, 'by another process');
+  const three = Array.from({ length: 3 }, () => deployments({ 'last-event-id': seen.id })), begun = Date.now();
+  // The one that finds no place tells that the two others wait.
+  await Promise.race(three);
+  assert.equal(await service.stop(), 0);
+  for (const answer of await Promise.all(three)) assert.match(answer.text, new RegExp(`^retry: \\d+\\nid: ${seen.id}\\n\\n$`));
+  assert.ok(Date.now() - begun < 15_000, 'long before the 20 seconds');
+});
