@@ -141,6 +141,75 @@ test("editing: unsaved marks, problems at their line before anything is sent, a 
   await ui.finish();
 });
 
+test("a deploy shows how far it is; a connection that breaks does not lose it", async () => {
+  const slow = (text) => `await new Promise((resolve) => setTimeout(resolve, 1500));\nDeno.serve(() => new Response(${JSON.stringify(text)}));\n`;
+  await deployed("steady", "Deno.serve(() => new Response('first'));\n");
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/steady/code");
+  const write = async (text) => {
+    await editor(page).waitFor();
+    await editor(page).focus();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText(slow(text));
+    await page.keyboard.press("Control+s");
+    await dialog(page).getByRole("button", { name: "Deploy", exact: true }).click();
+  };
+  const steps = dialog(page).getByRole("list", { name: "Progress" });
+  await write("second");
+  await dialog(page).getByRole("button", { name: "Booting…" }).waitFor();
+  assert.match(await steps.innerText(), /Stored\s*: done\s+Booted\s*: running\s+Activated\s*: waiting/);
+  await shot(page, "deploying-dark");
+  await dialog(page).getByRole("heading", { name: "Version 2 is deployed" }).waitFor();
+  assert.equal(await steps.getByText(": done").count(), 5);
+  await dialog(page).getByRole("button", { name: "Done" }).click();
+
+  // The answer ends after its first events, as when a proxy loses it.
+  await page.route(/functions\/deploy\?/, async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.text()).split("\n\n").slice(0, 2).join("\n\n");
+    await route.fulfill({ response: answer, body: `${body}\n\n` });
+  });
+  await write("third");
+  await dialog(page).getByRole("heading", { name: "Version 3 is deployed" }).waitFor();
+  assert.equal((await stack.call("steady")).text, "third");
+  await ui.finish();
+});
+
+test("what others do is seen without asking again and again, also after the service was away", async () => {
+  await deployed("lively", "Deno.serve(() => new Response('1'));\n", { message: "the first" });
+  const ui = await open(browser, stack, { allow: /status of 50\d/ });
+  const { page } = ui;
+  // Whatever asks in intervals does not, so that only what the server tells can bring something new.
+  await page.addInitScript(() => { window.setInterval = () => 0; });
+  const asked = new Map();
+  page.on("request", (request) => asked.set(request.url(), (asked.get(request.url()) ?? 0) + 1));
+  await ui.view("functions/lively/versions");
+  await page.getByText("the first").waitFor();
+  await until("it follows", () => [...asked.keys()].some((url) => url.includes("/deployments?limit=20")));
+  await deployed("lively", "Deno.serve(() => new Response('2'));\n", { message: "the second" });
+  await page.locator(".message", { hasText: "the second" }).waitFor();
+  await stack.restartProgram();
+  await deployed("lively", "Deno.serve(() => new Response('3'));\n", { message: "the third" });
+  await page.locator(".message", { hasText: "the third" }).waitFor({ timeout: 40_000 });
+  await page.getByText("version 3").first().waitFor();
+  await ui.finish();
+});
+
+test("an open page asks for nothing more often than every ten seconds", async () => {
+  const ui = await open(browser, stack);
+  const asked = new Map();
+  for (const where of ["functions", "functions/lively/logs"]) {
+    await ui.view(where);
+    ui.page.removeAllListeners("request");
+    asked.clear();
+    ui.page.on("request", (request) => asked.set(request.url(), (asked.get(request.url()) ?? 0) + 1));
+    await ui.page.waitForTimeout(10_500);
+    assert.deepEqual([...asked].filter(([, times]) => times > 2), [], where);
+  }
+  await ui.finish();
+});
+
 test("leaving with unsaved changes asks first", async () => {
   const ui = await open(browser, stack);
   const { page } = ui;

@@ -243,30 +243,6 @@ function importMapOf(fn: { import_map_path?: string }): string | undefined {
   return path.includes("/source/") ? path.slice(path.indexOf("/source/") + 8) : path;
 }
 
-export interface Deploy {
-  ref: string;
-  slug: string;
-  name?: string;
-  source: Source;
-  verifyJwt?: boolean;
-  message?: string;
-  etag?: string;
-}
-
-export async function deploy({ ref, slug, name, source, verifyJwt, message, etag }: Deploy): Promise<{ fn: Fn; result: string }> {
-  const form = new FormData();
-  form.append("metadata", JSON.stringify({
-    entrypoint_path: source.entrypoint,
-    import_map_path: source.importMap ?? "",
-    ...(name !== undefined && { name }),
-    ...(verifyJwt !== undefined && { verify_jwt: verifyJwt }),
-    ...(message && { message }),
-  }));
-  for (const file of source.files) form.append("file", new Blob([file.bytes ?? file.text], { type: "application/octet-stream" }), file.path);
-  const response = await request("POST", `v1/projects/${ref}/functions/deploy`, { query: { slug }, body: form, headers: etag ? { "If-Match": etag } : {} });
-  return { fn: await response.json(), result: response.headers.get("X-Deploy-Result") ?? "active" };
-}
-
 // ---- History
 
 export interface Version {

@@ -2,6 +2,7 @@ import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhol
 import { Suspense, lazy, useCallback, useEffect, useState, type ComponentType, type ReactNode } from "react";
 import { ApiError, json, storedToken, setCredential, whenUnauthorized, type Project, type Session } from "./api";
 import { forgetAll, useLoad } from "./hooks";
+import { useLiveDeployments } from "./live";
 import { FunctionList } from "./pages/list";
 import { SignIn } from "./pages/sign-in";
 import { go, link, segments, usePath } from "./router";
@@ -140,6 +141,7 @@ function View({ section, rest }: { section: string; rest: string[] }) {
 
 function Shell({ section, slug, children }: { section: string; slug?: string; children: ReactNode }) {
   const { project, projects, session, mode, leave, offers, refusal, ref } = useSession();
+  useLiveDeployments();
   const [open, setOpen] = useState(false);
   const path = usePath();
   useEffect(() => setOpen(false), [path]);

@@ -1,6 +1,7 @@
 import { CheckCircle2, Circle, LoaderCircle, XCircle } from "lucide-react";
 import { useState } from "react";
-import { ApiError, deploy, type Deploy, type Fn, type Source } from "../api";
+import { ApiError, type Fn, type Source } from "../api";
+import { deploy, type Deploy } from "../deploy";
 import { plural } from "../format";
 import { useAction } from "../hooks";
 import { Button, Dialog, ErrorBox, Field, Notice } from "../ui";
@@ -25,6 +26,7 @@ const results: Record<string, string> = {
 
 export function DeployDialog({ request, original, overtaken, onDone, onConflict, onClose }: Props) {
   const [message, setMessage] = useState("");
+  const [stages, setStages] = useState<string[]>([]);
   const [done, setDone] = useState<{ fn: Fn; result: string }>();
   const [problems] = useState(() => allProblems(request.source));
   const changed = changedPaths(request.source, original).size;
@@ -34,8 +36,9 @@ export function DeployDialog({ request, original, overtaken, onDone, onConflict,
       onConflict?.();
       return;
     }
+    setStages([]);
     try {
-      setDone(await deploy({ ...request, message: message.trim() || undefined }));
+      setDone(await deploy({ ...request, message: message.trim() || undefined }, (stage) => setStages((old) => [...old, stage])));
     } catch (error) {
       if (error instanceof ApiError && error.status === 412 && onConflict) return onConflict();
       throw error;
@@ -45,7 +48,7 @@ export function DeployDialog({ request, original, overtaken, onDone, onConflict,
   if (done) {
     return (
       <Dialog key="done" title={done.result === "unchanged" ? "Nothing to deploy" : `Version ${done.fn.version} is deployed`} onClose={() => onDone(done.fn)} footer={<Button kind="primary" onClick={() => onDone(done.fn)}>Done</Button>}>
-        <Steps at={done.result} />
+        {done.result !== "unchanged" && <Steps reached={[...steps.slice(0, 4).map((step) => step.stage), done.result]} />}
         <p>{results[done.result] ?? ""}</p>
         <DeploymentNodes slug={done.fn.slug} />
       </Dialog>
@@ -59,7 +62,7 @@ export function DeployDialog({ request, original, overtaken, onDone, onConflict,
       footer={
         <>
           <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" busy={busy} onClick={() => void run()}>{problems.length > 0 ? "Deploy anyway" : "Deploy"}</Button>
+          <Button kind="primary" busy={busy} onClick={() => void run()}>{busy ? `${next(stages)?.doing ?? "Finishing"}…` : problems.length > 0 ? "Deploy anyway" : "Deploy"}</Button>
         </>
       }
     >
@@ -68,23 +71,32 @@ export function DeployDialog({ request, original, overtaken, onDone, onConflict,
       <Field label="Message" hint="What changes, for whoever reads the history later. Optional.">
         {(attributes) => <input {...attributes} value={message} maxLength={300} disabled={busy} onChange={(event) => setMessage(event.target.value)} onKeyDown={(event) => event.key === "Enter" && !busy && void run()} />}
       </Field>
-      {(busy || error) && <Steps at={error ? "failed" : "sending"} code={error?.code} />}
+      {(busy || error) && <Steps reached={stages} failed={!!error} />}
       <ErrorBox error={error} />
     </Dialog>
   );
 }
 
-/** The one answer of the server tells how far it came; while it is awaited, no step is claimed to be done. */
-function Steps({ at, code }: { at: string; code?: string }) {
-  if (at === "unchanged") return null;
-  const names = ["Sent and checked", "Staged and booted", "Activated", "Verified by the runtime"];
-  const reached = at === "verified" ? 4 : at === "active" ? 3 : at === "failed" && code === "boot_failed" ? 1 : 0;
+/** As the server tells of them, in this order. */
+const steps = [
+  { stage: "staged", label: "Checked and staged", doing: "Sending" },
+  { stage: "stored", label: "Stored", doing: "Storing" },
+  { stage: "booted", label: "Booted", doing: "Booting" },
+  { stage: "active", label: "Activated", doing: "Activating" },
+  { stage: "verified", label: "Verified by the runtime", doing: "Verifying" },
+];
+
+const next = (reached: string[]) => steps.find((step) => !reached.includes(step.stage));
+
+/** `failed`: the step that was not reached is the one that failed; undefined: it is over, and went well. */
+function Steps({ reached, failed }: { reached: string[]; failed?: boolean }) {
+  const following = failed === undefined ? undefined : next(reached)?.stage;
   return (
     <ol className="steps" aria-label="Progress">
-      {names.map((name, index) => {
-        const state = index < reached ? "done" : at === "failed" && index === reached ? "failed" : at === "sending" && index === 0 ? "running" : "waiting";
+      {steps.map(({ stage, label }) => {
+        const state = reached.includes(stage) ? "done" : stage !== following ? "waiting" : failed ? "failed" : "running";
         const Icon = state === "done" ? CheckCircle2 : state === "failed" ? XCircle : state === "running" ? LoaderCircle : Circle;
-        return <li key={name} className={state}><Icon size={15} className={state === "running" ? "spin" : undefined} aria-hidden /> {name}<span className="visually-hidden">: {state}</span></li>;
+        return <li key={stage} className={state}><Icon size={15} className={state === "running" ? "spin" : undefined} aria-hidden /> {label}<span className="visually-hidden">: {state}</span></li>;
       })}
     </ol>
   );

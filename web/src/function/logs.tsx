@@ -1,6 +1,7 @@
 import { Download, Pause, Play } from "lucide-react";
 import { useDeferredValue, useEffect, useRef, useState } from "react";
-import { ApiError, page, request, type Fn } from "../api";
+import { ApiError, page, type Fn } from "../api";
+import { follow } from "../events";
 import { saveFile } from "../pages/download";
 import { useSession } from "../session";
 import { Badge, Button, Card, Empty, ErrorBox, Field, Loading } from "../ui";
@@ -19,52 +20,7 @@ interface Event {
 }
 
 const KEPT = 1000;
-const SLOWEST = 10_000;
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
-
-/** The answers of the stream end, each with how soon to ask again; while nothing comes, longer and longer is waited. */
-async function follow(path: string, query: Record<string, string | undefined>, last: number, signal: AbortSignal, take: (events: Event[]) => void, failed: (error: ApiError | undefined) => void) {
-  let wait = 1000;
-  while (!signal.aborted) {
-    try {
-      const response = await request("GET", path, { query: { ...query, limit: 100 }, headers: { Accept: "text/event-stream", "Last-Event-ID": String(last) }, signal });
-      const events: Event[] = [];
-      let retry = 1000;
-      for (const block of (await response.text()).split("\n\n")) {
-        for (const line of block.split("\n")) {
-          if (line.startsWith("id:")) last = Math.max(last, Number(line.slice(3)) || 0);
-          if (line.startsWith("retry:")) retry = Number(line.slice(6)) || retry;
-          if (line.startsWith("data:")) events.push(JSON.parse(line.slice(5)));
-        }
-      }
-      failed(undefined);
-      if (events.length > 0) take(events);
-      wait = events.length > 0 ? retry : Math.min(SLOWEST, wait * 1.6);
-    } catch (error) {
-      if (signal.aborted) return;
-      failed(error as ApiError);
-      wait = Math.min(SLOWEST, wait * 2);
-    }
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(done, wait);
-      function done() {
-        clearTimeout(timer);
-        document.removeEventListener("visibilitychange", look);
-        resolve();
-      }
-      // Whoever comes back to the page sees what is new at once.
-      const look = () => document.visibilityState === "visible" && done();
-      document.addEventListener("visibilitychange", look);
-      signal.addEventListener("abort", done, { once: true });
-    });
-    while (document.visibilityState !== "visible" && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        document.addEventListener("visibilitychange", () => resolve(), { once: true });
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
-  }
-}
 
 export function LogsTab({ fn }: { fn: Fn }) {
   const { ref } = useSession();
@@ -91,7 +47,8 @@ export function LogsTab({ fn }: { fn: Fn }) {
           const known = new Set(before.map((event) => event.id));
           return [...came.filter((event) => !known.has(event.id)).reverse(), ...before].slice(0, KEPT);
         };
-        return follow(path, query, Math.max(0, ...data.map((event) => event.id)), controller.signal, (came) => {
+        return follow(path, { ...query, limit: 100 }, String(Math.max(0, ...data.map((event) => event.id))), controller.signal, (events) => {
+          const came = events.map((event) => JSON.parse(event.data) as Event);
           if (stopped.current) setWaiting((old) => newer(old, came));
           else setEvents((old) => newer(old ?? [], came));
         }, setError);
