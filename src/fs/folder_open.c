@@ -54,7 +54,7 @@ static int take_lock(const struct folder *f, struct err *e)
 	ssize_t n;
 
 	if (fd < 0) {
-		(void)err_errno(e, errno, "Opening %s/" FOLDER_PRIVATE "/" LOCK, f->path);
+		(void)folder_failed(errno, "Opening", FOLDER_PRIVATE "/" LOCK, e);
 		return -1;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -183,7 +183,7 @@ static bool renew_dir(struct folder *f, int at, const char *name, mode_t mode, i
 		return err_hint(e, "Take it away: the directory is made again by itself.");
 	}
 	if (fresh < 0)
-		return err_errno(e, errno, "Making %s in the functions folder %s", name, f->path);
+		return folder_failed(errno, "Making", name, e);
 	log_warn("functions folder: somebody removed %s from %s; it is made again", name, f->path);
 	return take_place(fresh, fd, e);
 }

@@ -8,8 +8,12 @@ import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
 import { ABORT, PARAMS, STDIN, STDOUT, beginRecord, connect, pairs, record, requestBytes, stream, variables } from '../lib/fastcgi.mjs';
+import { counting } from './report.mjs';
 import { REF, SERVICE_ROLE, freePort, makeService, multipart, startNginx, startPostgres, startRuntime, until } from '../lib/service.mjs';
 
+const ARRIVES = 'it arrives as a whole, and nobody else waits for it', NOTHING = 'nothing is stored or left in staging, no worker is lost';
+const WHOLE = 'refused, or carried out as it was sent', ONCE = 'carried out once, the same answer again';
+const counts = counting('clients.test.mjs');
 const WORKERS = 4, BASE = '/functions-admin';
 const authorization = `Bearer ${SERVICE_ROLE}`;
 let postgres, service, runtime, nginx;
@@ -23,6 +27,7 @@ before(async () => {
   nginx = await startNginx(service);
 });
 after(async () => {
+  counts.write();
   await nginx?.stop();
   await service?.remove();
   await runtime?.stop();
@@ -87,7 +92,7 @@ async function unchanged(before, what) {
 }
 
 describe('slow', () => {
-  test('uploads, twice as many as workers, through nginx and straight: all arrive, and through nginx nobody waits for them', async () => {
+  test('uploads, twice as many as workers, through nginx and straight: all arrive, and through nginx nobody waits for them', counts.of('slow uploads, through nginx and straight', ARRIVES, async (times) => {
     let under = 0;
     const slow = async (socket, bytes) => {
       under++;
@@ -111,6 +116,7 @@ describe('slow', () => {
     while (under === slugs.length) { assert.equal((await list()).status, 200); asked++; }
     assert.ok(asked > 0, 'reads were answered meanwhile');
     await Promise.all(uploads);
+    times(2 * slugs.length);
     await Promise.all(slugs.map(async (slug) => {
       const peer = await connect(service.socket);
       await slow(peer.socket, requestBytes(deployRequest(slug, source(`${slug} again`))));
@@ -119,9 +125,9 @@ describe('slow', () => {
     }));
     await agree(service, runtime, slugs);
     await service.settled();
-  });
+  }));
 
-  test('downloads, twice as many as workers: nobody waits for them, they are whole, and one that is given up holds nothing', async () => {
+  test('downloads, twice as many as workers: nobody waits for them, they are whole, and one that is given up holds nothing', counts.of('slow downloads, some of them given up', ARRIVES, async (times) => {
     const text = source('big', 8_000_000);
     assert.equal((await service.deploy('big', text)).status, 201);
     const target = { path: `${BASE}${service.functions('/big/body')}`, headers: { authorization } };
@@ -146,15 +152,16 @@ describe('slow', () => {
     // Straight, a reader holds its worker; when it goes, the worker is free.
     const straight = await Promise.all(Array.from({ length: WORKERS }, () => connect(service.socket)));
     for (const peer of straight) { peer.socket.pause(); await peer.write(requestBytes(target)); }
+    times(2 * WORKERS + straight.length);
     const waiting = list();
     await pause(100);
     for (const peer of straight) peer.destroy();
     assert.equal((await waiting).status, 200);
-  });
+  }));
 });
 
 describe('gone', () => {
-  test('at every hundredth byte of an upload: through nginx, straight, and by a reset of TCP', async () => {
+  test('at every hundredth byte of an upload: through nginx, straight, and by a reset of TCP', counts.of('gone at every hundredth byte of an upload: through nginx, straight, and by a reset of TCP', NOTHING, async (times) => {
     const port = await freePort();
     const other = makeService(postgres, { options: { workers: WORKERS, boot_check: 'off', listen: `127.0.0.1:${port}` } });
     try {
@@ -177,14 +184,15 @@ describe('gone', () => {
           resets++;
         }
       assert.ok(resets > 100, `${resets}`);
+    times(resets);
       await unchanged(here, 'after connections that broke off');
       assert.equal((await other.ask('GET', other.functions())).text, '[]');
       await other.settled();
       assert.deepEqual(other.state(), there);
     } finally { await other.remove(); }
-  });
+  }));
 
-  test('before its answer: the deploy is carried out or not at all, and nobody else waits', async () => {
+  test('before its answer: the deploy is carried out or not at all, and nobody else waits', counts.of('gone before the answer', WHOLE, async (times) => {
     const slugs = Array.from({ length: 12 }, (_, i) => `left-${i}`);
     await Promise.all(slugs.map(async (slug, i) => {
       const socket = i % 2 ? await throughNginx() : await open({ path: service.socket });
@@ -192,18 +200,20 @@ describe('gone', () => {
       await pause(i);
       socket.destroy();
     }));
+    times(slugs.length);
     const over = () => service.sql("SELECT count(*) FROM functions_admin.edge_function_deployments WHERE finished_at IS NULL") === '0';
     await until('what nginx passed on is over, and all agrees', () => over() && agree(service, runtime, slugs).then(() => true, () => false));
     await service.settled();
-  });
+  }));
 });
 
 describe('repeated after a lost answer', () => {
   const versions = (slug) => service.sql(`SELECT count(*) FROM functions_admin.edge_function_versions v JOIN functions_admin.edge_functions f ON f.id = v.function_id WHERE f.slug = '${slug}'`);
 
-  test('with an Idempotency-Key: one version, and the answer that was lost', async () => {
+  test('with an Idempotency-Key: one version, and the answer that was lost', counts.of('repeated after a lost answer, with its Idempotency-Key', ONCE, async (times) => {
     for (const [i, wait] of [0, 1, 5, 20, 80].entries())
       for (const way of ['nginx', 'straight']) {
+        times();
         const slug = `again-${i}-${way}`, text = source(slug), headers = { 'idempotency-key': `"${slug}"` };
         const what = deployRequest(slug, text, headers);
         const socket = way === 'nginx' ? await throughNginx() : await open({ path: service.socket });
@@ -224,9 +234,9 @@ describe('repeated after a lost answer', () => {
         assert.equal(third.text, answer.text);
         assert.equal((await service.deploy(slug, source('another text'), { headers })).json.code, 'idempotency_key_reused');
       }
-  });
+  }));
 
-  test('cut within the upload: the key is still free', async () => {
+  test('cut within the upload: the key is still free', counts.of('repeated after an upload that broke off, with its Idempotency-Key', ONCE, async (times) => {
     const text = source('cut'), headers = { 'idempotency-key': '"cut"' }, bytes = requestBytes(deployRequest('cut', text, headers));
     const socket = await open({ path: service.socket });
     await new Promise((resolve) => { socket.write(bytes.subarray(0, bytes.length - 100), resolve); });
@@ -234,19 +244,19 @@ describe('repeated after a lost answer', () => {
     const answer = await until('the key is free', async () => { const a = await service.deploy('cut', text, { headers }); return a.status !== 409 && a; });
     assert.deepEqual([answer.status, answer.headers['idempotent-replayed']], [201, undefined]);
     assert.equal(versions('cut'), '1');
-  });
+  }));
 
-  test('eight at once with one key: one version', async () => {
+  test('eight at once with one key: one version', counts.of('eight requests at once with one Idempotency-Key', ONCE, async (times) => {
     const headers = { 'idempotency-key': '"eight"' };
     const all = await Promise.all(Array.from({ length: 8 }, () => service.deploy('eight', source('eight'), { headers })));
     for (const a of all) assert.ok(a.status === 201 || (a.status === 409 && a.json.code === 'request_in_progress'), a.text);
     assert.ok(all.some((a) => a.status === 201));
     assert.equal(versions('eight'), '1');
-  });
+  }));
 });
 
 describe('many requests on one connection', () => {
-  test('pipelined HTTP: every answer, in order, and what is not HTTP ends it', async () => {
+  test('pipelined HTTP: every answer, in order, and what is not HTTP ends it', counts.of('pipelined HTTP requests', WHOLE, async (times) => {
     const socket = await throughNginx(), next = answers(socket);
     const listing = { path: `${BASE}${service.functions()}`, headers: { authorization } };
     const of = (slug) => ({ path: `${BASE}${service.functions(`/${slug}`)}`, headers: { authorization } });
@@ -255,9 +265,9 @@ describe('many requests on one connection', () => {
     for (let i = 0; i < 8; i++) statuses.push((await next()).status);
     assert.deepEqual(statuses, [200, 404, 201, 200, 200, 200, 404, 400]);
     await agree(service, runtime, ['piped']);
-  });
+  }));
 
-  test('pipelined FastCGI, which no web server sends: nothing is taken for what it is not, and no worker is lost', async () => {
+  test('pipelined FastCGI, which no web server sends: nothing is taken for what it is not, and no worker is lost', counts.of('pipelined FastCGI requests, and one within the body of another', NOTHING, async (times) => {
     const before = service.state();
     // What follows in the first request's body looks like a request of its own.
     const inner = requestBytes(deployRequest('smuggled'));
@@ -272,11 +282,11 @@ describe('many requests on one connection', () => {
       peer.destroy();
     }
     await unchanged(before, 'after pipelined requests');
-  });
+  }));
 });
 
 const descriptorsAllowed = Number(/^Max open files +(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))[1]);
-test('thousands of idle connections, through nginx and straight: requests are answered all the time', { skip: descriptorsAllowed < 8_000 && `only ${descriptorsAllowed} files may be open` }, async () => {
+test('thousands of idle connections, through nginx and straight: requests are answered all the time', { skip: descriptorsAllowed < 8_000 && `only ${descriptorsAllowed} files may be open` }, counts.of('idle connections, to nginx and to the program', ARRIVES, async (times) => {
   const straight = [], proxied = [];
   // More than the program keeps (4,096): the oldest of the silent ones make room.
   for (let i = 0; i < 4_500; i++) straight.push(await open({ path: service.socket }));
@@ -285,6 +295,7 @@ test('thousands of idle connections, through nginx and straight: requests are an
     if (i % 2) socket.write('GET /healthz HTTP/1.1\r\nHost: supab');
     proxied.push(socket);
   }
+  times(straight.length + proxied.length);
   for (let i = 0; i < 20; i++) {
     assert.equal((await list()).status, 200);
     assert.equal((await nginx.site('GET', `${BASE}${service.functions()}`)).status, 200);
@@ -294,7 +305,7 @@ test('thousands of idle connections, through nginx and straight: requests are an
   const descriptors = () => fs.readdirSync(`/proc/${service.pid}/fd`).length;
   await until('their descriptors are given back', () => descriptors() < 100);
   assert.equal((await list()).status, 200);
-});
+}));
 
 describe('wrong FastCGI', () => {
   const STEPS = { version: [0, [0, 2, 255]], type: [1, [0, 2, 6, 12, 255]], id: [3, [0, 2, 255]], length: [5, [0, 1, 255]], lengthHigh: [4, [255]], padding: [6, [1, 255]] };
@@ -318,7 +329,7 @@ describe('wrong FastCGI', () => {
     return status;
   }
 
-  test('each byte of each record head of a deploy with other values: refused or carried out as sent, never half', async () => {
+  test('each byte of each record head of a deploy with other values: refused or carried out as sent, never half', counts.of('one byte of a FastCGI record head changed', WHOLE, async (times) => {
     const slugs = {};
     const tried = [];
     const pieces = (slug) => requestBytes({ ...deployRequest(slug), stdinSize: 1_000, paramSize: 300 });
@@ -333,6 +344,7 @@ describe('wrong FastCGI', () => {
           tried.push(async () => { slugs[slug] = { status: await say(bytes), what: `record ${head}, ${name} ${value}` }; });
         }
     assert.ok(tried.length > 100, `${tried.length}`);
+    times(tried.length);
     while (tried.length > 0) await Promise.all(tried.splice(0, 2 * WORKERS).map((say) => say()));
     await service.settled();
     const made = Object.fromEntries((await list()).json.map((f) => [f.slug, f]));
@@ -342,17 +354,18 @@ describe('wrong FastCGI', () => {
       if (status === 201) assert.equal(fs.readFileSync(path.join(service.functionsDir, slug, 'source/index.ts'), 'utf8'), source(slug), what);
     }
     await agree(service, runtime, Object.keys(slugs));
-  });
+  }));
 
-  test('cut off anywhere in the records before the body, and in their heads', async () => {
+  test('cut off anywhere in the records before the body, and in their heads', counts.of('FastCGI records cut off', NOTHING, async (times) => {
     const before = service.state(), bytes = requestBytes({ ...deployRequest('cut-off'), paramSize: 64 });
     const body = records(bytes).find((at) => bytes[at + 1] === STDIN);
     const cuts = [...Array(40).keys(), ...records(bytes).filter((at) => at <= body).flatMap((at) => [at, at + 1, at + 7, at + 8])];
+    times(cuts.length);
     for (const at of cuts) assert.ok([0, 400].includes(await say(bytes.subarray(0, at))), `cut at ${at}`);
     await unchanged(before, 'after requests that were cut off');
-  });
+  }));
 
-  test('aborted in every phase; records of other requests, unknown ones and a second beginning within one that is not', async () => {
+  test('aborted in every phase; records of other requests, unknown ones and a second beginning within one that is not', counts.of('FastCGI requests aborted, interleaved, with records of unknown types', WHOLE, async (times) => {
     const before = service.state(), what = deployRequest('aborted');
     const params = pairs(variables(what)), half = what.body.length / 2 | 0;
     const head = Buffer.concat([beginRecord(), stream(PARAMS, params)]);
@@ -365,6 +378,7 @@ describe('wrong FastCGI', () => {
       'twice': [head, record(STDIN, what.body.subarray(0, half)), record(ABORT), record(ABORT)],
     };
     for (const [when, parts] of Object.entries(aborted)) {
+      times();
       const status = await say(Buffer.concat(parts));
       assert.ok([0, 400].includes(status), `${when}: ${status}`);
     }
@@ -376,5 +390,5 @@ describe('wrong FastCGI', () => {
     assert.equal(await say(mixed), 201);
     assert.equal(fs.readFileSync(path.join(service.functionsDir, 'aborted/source/index.ts'), 'utf8'), source('aborted'));
     await agree(service, runtime, ['aborted']);
-  });
+  }));
 });

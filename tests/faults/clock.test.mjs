@@ -6,8 +6,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
+import { counting } from './report.mjs';
 import { ROOT, SECRETS, hour, jwt, makeService, startPostgres, startRuntime, temporaryFolder } from '../lib/service.mjs';
 
+const GOES_ON = 'deploys end as they would, database, manifest, folder and answer agree, the audit chain is whole';
+const counts = counting('clock.test.mjs');
 const HOUR = 3_600, DAY = 24 * HOUR, SLUG = 'clock';
 const authorization = `Bearer ${SECRETS.secret_key}`;
 const folder = temporaryFolder();
@@ -32,6 +35,7 @@ before(async () => {
   await service.start({ env: ours.environment });
 });
 after(async () => {
+  counts.write();
   await service?.remove();
   await runtime?.stop();
   await postgres?.remove();
@@ -61,8 +65,9 @@ test('both clocks are the ones that this moves', async () => {
   theirs.jump(0);
 });
 
-test('deploys go on through jumps of either clock, and the audit chain is whole', async () => {
+test('deploys go on through jumps of either clock, and the audit chain is whole', counts.of('the wall clock of the program, of the database, or of both jumps by hours and days', GOES_ON, async (times) => {
   for (const [us, them] of [[HOUR, 0], [-HOUR, 0], [0, HOUR], [0, -HOUR], [2 * DAY, 2 * DAY], [-2 * DAY, -2 * DAY], [400 * DAY, 0], [0, 400 * DAY], [0, 0]]) {
+    times();
     ours.jump(us);
     theirs.jump(them);
     await goesOn(`${us} and ${them} seconds`);
@@ -72,10 +77,11 @@ test('deploys go on through jumps of either clock, and the audit chain is whole'
   assert.equal(versions[0], versions[1], 'every version is there');
   const verified = service.run('audit', ['verify']);
   assert.equal(verified.status, 0, verified.stdout + verified.stderr);
-});
+}));
 
-test('the clock jumps while a version boots: the deploy ends as it would', async () => {
+test('the clock jumps while a version boots: the deploy ends as it would', counts.of('the clock jumps while a version boots', GOES_ON, async (times) => {
   for (const [us, them] of [[HOUR, HOUR], [-HOUR, -HOUR], [0, HOUR], [HOUR, 0]]) {
+    times();
     const hold = runtime.hold(SLUG), answer = deploy();
     await hold.reached;
     ours.jump(us);
@@ -87,9 +93,9 @@ test('the clock jumps while a version boots: the deploy ends as it would', async
     theirs.jump(0);
   }
   await agree(service, runtime, [SLUG]);
-});
+}));
 
-test('a JWT is refused while the clock says so, also when it was proved before, and taken again', async () => {
+test('a JWT is refused while the clock says so, also when it was proved before, and taken again', counts.of('the clock jumps over the end of a JWT, and back', 'refused while the clock says so', async (times) => {
   const token = jwt({ role: 'service_role', iss: 'supabase', exp: hour() }, SECRETS.jwt_secret);
   const young = jwt({ role: 'service_role', iss: 'supabase', nbf: hour(), exp: hour() + HOUR }, SECRETS.jwt_secret);
   const status = async (credential) => { const answer = await list(credential); return [answer.status, answer.status === 200 ? undefined : answer.json.code]; };
@@ -98,9 +104,9 @@ test('a JWT is refused while the clock says so, also when it was proved before, 
   assert.deepEqual([await status(token), await status(young)], [[401, 'token_expired'], [200, undefined]]);
   ours.jump(0);
   assert.deepEqual(await status(token), [200, undefined]);
-});
+}));
 
-test("an access token ends by the database's clock; the answer to an Idempotency-Key is kept for a day of that", async () => {
+test("an access token ends by the database's clock; the answer to an Idempotency-Key is kept for a day of that", counts.of('the clock jumps over the end of an access token and of an Idempotency-Key, and back', 'refused while the clock says so', async (times) => {
   const made = service.run('token', ['create', '--name', 'a day', '--scope', 'functions:read', '--expires-in', '1']);
   assert.equal(made.status, 0, made.stderr);
   const token = made.stdout.trim(), key = { 'idempotency-key': '"jump"' };
@@ -115,12 +121,13 @@ test("an access token ends by the database's clock; the answer to an Idempotency
   theirs.jump(0);
   assert.equal((await list(token)).status, 200);
   await agree(service, runtime, [SLUG, 'once']);
-});
+}));
 
-test("functions' logs are taken whatever the day", async () => {
+test("functions' logs are taken whatever the day", counts.of('the clock jumps by days between logs', 'they are stored', async (times) => {
   const token = fs.readFileSync(path.join(service.functionsDir, '.functions-admin/events-token'), 'utf8');
   let batch = 1;
   for (const days of [0, 3, -3, 0]) {
+    times();
     ours.jump(days * DAY);
     const at = Date.now() + days * DAY * 1000;
     const answer = await service.ask('POST', `/v1/projects/${service.options.project_ref}/events`, {
@@ -130,4 +137,4 @@ test("functions' logs are taken whatever the day", async () => {
     assert.deepEqual([answer.status, answer.text], [201, '{"stored":1}']);
   }
   assert.equal(service.sql("SELECT count(*) FROM functions_admin.function_events WHERE message LIKE 'jump %'"), '4');
-});
+}));

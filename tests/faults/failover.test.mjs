@@ -5,8 +5,11 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
+import { counting } from './report.mjs';
 import { makeService, startPostgres, startRuntime, temporaryFolder, until } from '../lib/service.mjs';
 
+const IN_TIME = 'the right answer or 503, in time; the pool heals, every deployment ends, nothing disagrees';
+const counts = counting('failover.test.mjs');
 const TIMEOUT = 1_000, DEADLINE = 7 * TIMEOUT, SLUGS = ['one', 'two'];
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 let number = 0;
@@ -37,7 +40,7 @@ async function healed({ service, runtime, deploy }) {
   await agree(service, runtime, SLUGS);
 }
 
-test('failed over: the standby is promoted, nothing that was answered is lost', async () => {
+test('failed over: the standby is promoted, nothing that was answered is lost', counts.of('primary killed under deploys, the standby promoted', '503 in time, then deploys go on; what was answered is kept', async (times) => {
   const primary = await startPostgres(), standby = await startPostgres({ standbyOf: primary });
   const both = (database) => `postgresql://postgres@/${database}?host=${[primary, standby].map((p) => encodeURIComponent(p.folder)).join(',')}&target_session_attrs=read-write`;
   const at = await started(primary, both);
@@ -75,7 +78,7 @@ test('failed over: the standby is promoted, nothing that was answered is lost', 
     await standby.remove();
     await primary.remove();
   }
-});
+}));
 
 describe('between us and PostgreSQL', () => {
   // Stands where PostgreSQL's socket would be. What goes by is delayed, or cut off at one of our messages.
@@ -112,21 +115,22 @@ describe('between us and PostgreSQL', () => {
     at = await started(postgres, (database) => `postgresql://postgres@/${database}?host=${encodeURIComponent(folder)}`);
   });
   after(async () => {
+  counts.write();
     await at?.end();
     for (const socket of sockets) socket.destroy();
     proxy?.close();
     await postgres?.remove();
   });
 
-  test('slow, within the deadline: everything works', async () => {
+  test('slow, within the deadline: everything works', counts.of('PostgreSQL slow, within the deadline', 'everything works', async (times) => {
     delays.back = 40;
     assert.equal((await answered(at.list(), [200])).status, 200);
     assert.equal((await answered(at.deploy('one'), [201])).status, 201);
     delays.back = 0;
     await healed(at);
-  });
+  }));
 
-  test('slower than the deadline, either way: 503 in time, functions are served, and all heals', async () => {
+  test('slower than the deadline, either way: 503 in time, functions are served, and all heals', counts.of('PostgreSQL slower than the deadline', IN_TIME, async (times) => {
     for (const way of ['there', 'back']) {
       delays[way] = 3 * TIMEOUT;
       const answers = await Promise.all([at.list(), at.list(), at.deploy('one'), at.deploy('two')].map((asked) => answered(asked, [])));
@@ -136,7 +140,7 @@ describe('between us and PostgreSQL', () => {
       delays[way] = 0;
       await healed(at);
     }
-  });
+  }));
 
   const bundle = async (slug) => (await at.service.deploy(slug, `// ${slug} ${number++}`, { query: '&bundleOnly=true' })).json;
   /** Each gives what is to be asked, with all that comes before it done. */
@@ -149,7 +153,7 @@ describe('between us and PostgreSQL', () => {
     list: [() => at.list, [200]],
   };
   for (const [name, [prepared, right]] of Object.entries(ACTIONS))
-    test(`the connection is lost at each message of: ${name}`, { skip: !['deploy', 'list'].includes(name) && !process.env.FA_LONG && './check --long loses those of every action' }, async () => {
+    test(`the connection is lost at each message of: ${name}`, { skip: !['deploy', 'list'].includes(name) && !process.env.FA_LONG && './check --long loses those of every action' }, counts.of(`connection lost at each message of: ${name}`, IN_TIME, async (times) => {
       const modes = ['before the server has it', 'before we have the answer'];
       let lost = 0, failed = 0;
       // In the short run one after the other, in the long one each at every message.
@@ -163,6 +167,7 @@ describe('between us and PostgreSQL', () => {
           cut = null;
           if (!done) break;
           lost++;
+          times();
           if (answer.status === 503) failed++;
           // After a connect that failed the pool waits for a moment.
           await until('the pool has a connection', async () => (await answered(at.list(), [200])).status === 200, 2_000);
@@ -175,5 +180,5 @@ describe('between us and PostgreSQL', () => {
       const open = "finished_at IS NULL AND status IN ('pending', 'staged', 'booted')";
       at.service.sql(`UPDATE functions_admin.edge_function_deployments SET created_at = created_at - interval '1 minute' WHERE ${open}`);
       await until('every deployment has ended', () => at.service.sql(`SELECT count(*) FROM functions_admin.edge_function_deployments WHERE ${open}`) === '0');
-    });
+    }));
 });

@@ -8,7 +8,8 @@ export const REPORTS = path.join(path.dirname(BINARY), 'faults');
 
 /**
  * Counts what a test file tries: `trying(fault, promised)` before each time, and the function that it gives once the promise
- * was found to be held. `write()` at the end of the file. Rows of several runs of one file are added up: `run` tells them apart.
+ * was found to be held; `of(fault, promised, fn)` does that for a whole test, whose function calls `times(n)` where it tries more
+ * than once. `write()` at the end of the file. Rows of several runs of one file are added up: `run` tells them apart.
  */
 export function counting(by, run = '') {
   const rows = new Map();
@@ -18,6 +19,20 @@ export function counting(by, run = '') {
       rows.set(fault, row);
       row.tried++;
       return () => { row.held++; };
+    },
+    of(fault, promised, fn) {
+      return async () => {
+        const row = rows.get(fault) ?? { by, fault, promised, tried: 0, held: 0 };
+        let tries = 0, held = false;
+        rows.set(fault, row);
+        try {
+          await fn((n = 1) => { tries += n; });
+          held = true;
+        } finally {
+          row.tried += Math.max(tries, 1);
+          if (held) row.held += Math.max(tries, 1);
+        }
+      };
     },
     write() {
       fs.mkdirSync(REPORTS, { recursive: true });

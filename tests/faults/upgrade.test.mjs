@@ -10,8 +10,10 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { agree } from '../lib/agree.mjs';
+import { counting } from './report.mjs';
 import { REF, ROOT, makeService, startPostgres, startRuntime, temporaryFolder, until } from '../lib/service.mjs';
 
+const counts = counting('upgrade.test.mjs');
 const FOLDER = path.join(ROOT, 'sql/migrations');
 const MIGRATIONS = fs.readdirSync(FOLDER).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort();
 const NEWEST = MIGRATIONS.length, SLUGS = ['one', 'two'];
@@ -19,7 +21,10 @@ const LONG = Boolean(process.env.FA_LONG);
 let postgres;
 
 before(async () => { postgres = await startPostgres(); });
-after(() => postgres?.remove());
+after(async () => {
+  counts.write();
+  await postgres?.remove();
+});
 
 /** psql with a script on its standard input; what it prints. */
 function psql(server, database, script, user = 'supabase_admin') {
@@ -90,7 +95,7 @@ describe('from the schema of an earlier migration, with data in it', () => {
   }
 
   for (let level = 1; level < NEWEST; level++)
-    test(`${level}: it is served as it was, and goes on`, { skip: !LONG && ![1, NEWEST >> 1, NEWEST - 1].includes(level) && './check --long takes every one' }, async () => {
+    test(`${level}: it is served as it was, and goes on`, { skip: !LONG && ![1, NEWEST >> 1, NEWEST - 1].includes(level) && './check --long takes every one' }, counts.of('upgrade from the schema of an earlier migration, with data', 'served as it was, and goes on', async (times) => {
       const at = await served(postgres, { start: false }), { service, runtime } = at;
       try {
         atLevel(service, level);
@@ -117,10 +122,10 @@ describe('from the schema of an earlier migration, with data in it', () => {
         const verified = service.run('audit', ['verify']);
         assert.equal(verified.status, 0, verified.stdout + verified.stderr);
       } finally { await at.end(); }
-    });
+    }));
 });
 
-test('a migration loses its connection at each statement that defines something, and is run again', async () => {
+test('a migration loses its connection at each statement that defines something, and is run again', counts.of('connection lost at each statement of the migrations that defines something', 'a migration is in force wholly or not at all; the next run ends with the same schema', async (times) => {
   const at = await served(postgres, { start: false }), { service } = at;
   try {
     // Sequences are not rolled back, so that it counts on over runs.
@@ -138,6 +143,7 @@ test('a migration loses its connection at each statement that defines something,
     const right = schema(), statements = Number(psql(postgres, service.database, 'SELECT last_value FROM harm.passed;'));
     assert.ok(statements > 100, `${statements}`);
     for (let n = 1; n <= statements; n += LONG ? 1 : statements >> 2) {
+      times();
       from(n);
       const cut = service.run('migrate');
       assert.equal(cut.status, 3, `cut at ${n}: ${cut.stderr}`);
@@ -156,10 +162,10 @@ test('a migration loses its connection at each statement that defines something,
     await service.start();
     assert.equal((await service.deploy('one', '// one')).status, 201);
   } finally { await at.end(); }
-});
+}));
 
 describe('two versions of the program over one database', () => {
-  test('the schema of a later release: the program that runs goes on, and starts, and migrate takes nothing back', async () => {
+  test('the schema of a later release: the program that runs goes on, and starts, and migrate takes nothing back', counts.of('the schema of a later release under this program', 'goes on, starts, takes no rights away', async (times) => {
     const at = await served(postgres), { service, runtime } = at;
     try {
       assert.equal((await service.deploy('one', '// one')).status, 201);
@@ -178,10 +184,10 @@ describe('two versions of the program over one database', () => {
       assert.equal((await service.deploy('one', '// four')).status, 201);
       await agree(service, runtime, ['one']);
     } finally { await at.end(); }
-  });
+  }));
 
   const old = process.env.FA_OLD_BINARY;
-  test('an earlier program beside this one, over the schema of this one', { skip: !old && 'FA_OLD_BINARY names no earlier build' }, async () => {
+  test('an earlier program beside this one, over the schema of this one', { skip: !old && 'FA_OLD_BINARY names no earlier build' }, counts.of('an earlier program beside this one', 'both deploy, nothing disagrees', async (times) => {
     const now = await served(postgres);
     const earlier = await served(postgres, { url: now.service.options.database_url, options: { db_role: null }, wrapper: ['sh', '-c', 'exec "$FA_OLD_BINARY" "$@"'], start: false });
     try {
@@ -205,10 +211,10 @@ describe('two versions of the program over one database', () => {
       await earlier.end();
       await now.end();
     }
-  });
+  }));
 });
 
-test('a dump made during deploys, restored in another server before an empty folder: all is served, the audit chain is whole', async () => {
+test('a dump made during deploys, restored in another server before an empty folder: all is served, the audit chain is whole', counts.of('a dump made during deploys, restored elsewhere before an empty folder', 'all is served, the audit chain is whole', async (times) => {
   const at = await served(postgres), other = await startPostgres();
   let there;
   try {
@@ -247,4 +253,4 @@ test('a dump made during deploys, restored in another server before an empty fol
     await other.remove();
     await at.end();
   }
-});
+}));
