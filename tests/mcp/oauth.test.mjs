@@ -1,9 +1,12 @@
 // Users of Supabase Auth at the MCP endpoint: what tells a client where to sign in, straight and through nginx and the gateway, and
 // which of the tokens that are signed as they should be are let in.
 import assert from "node:assert/strict";
-import { generateKeyPairSync, sign } from "node:crypto";
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import http from "node:http";
 import { after, before, test } from "node:test";
-import { discoverOAuthProtectedResourceMetadata, extractWWWAuthenticateParams } from "@modelcontextprotocol/sdk/client/auth.js";
+import { discoverOAuthProtectedResourceMetadata, extractWWWAuthenticateParams, UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { checkResourceAllowed } from "@modelcontextprotocol/sdk/shared/auth-utils.js";
 import { ANON, hour, jwt, makeService, run, SECRETS, SERVICE_ROLE, startNginx, startPostgres } from "../lib/service.mjs";
 
@@ -163,5 +166,66 @@ test("options that cannot be meant are refused at the start", () => {
     const done = run(["serve", "--config", other.config]);
     assert.notEqual(done.status, 0);
     assert.match(done.stderr, says, JSON.stringify(options));
+  }
+});
+
+test("the official client signs its user in: discovery, registration, code, token, tools", async () => {
+  const used = [];
+  const read = async (req) => { let text = ""; for await (const chunk of req) text += chunk; return text; };
+  let origin, issuer, verifierHash;
+  // As much of an authorization server as a sign-in needs; whoever asks for consent gets it.
+  const server = http.createServer(async (req, res) => {
+    const at = new URL(req.url, issuer), json = (value, status = 200) => res.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+    used.push(`${req.method} ${at.pathname}`);
+    if (at.pathname === "/.well-known/oauth-authorization-server/auth/v1")
+      return json({ issuer, authorization_endpoint: `${issuer}/oauth/authorize`, token_endpoint: `${issuer}/oauth/token`, registration_endpoint: `${issuer}/oauth/clients/register`, response_types_supported: ["code"], grant_types_supported: ["authorization_code"], code_challenge_methods_supported: ["S256"], token_endpoint_auth_methods_supported: ["none"] });
+    if (at.pathname === "/auth/v1/oauth/clients/register") return json({ ...JSON.parse(await read(req)), client_id: CLIENT }, 201);
+    if (at.pathname === "/auth/v1/oauth/authorize") {
+      assert.equal(at.searchParams.get("resource"), `${origin}/functions-admin/mcp`);
+      verifierHash = at.searchParams.get("code_challenge");
+      return res.writeHead(302, { location: `${at.searchParams.get("redirect_uri")}?code=the-code` }).end();
+    }
+    if (at.pathname === "/auth/v1/oauth/token") {
+      const form = new URLSearchParams(await read(req));
+      assert.equal(createHash("sha256").update(form.get("code_verifier")).digest("base64url"), verifierHash);
+      assert.equal(form.get("code"), "the-code");
+      return json({ access_token: user({ iss: issuer, aud: form.get("resource") }), token_type: "bearer", expires_in: 3600 });
+    }
+    json({}, 404);
+  });
+  const door = http.createServer((req, res) => {
+    const out = http.request({ socketPath: `${nginx.dir}/gateway.sock`, method: req.method, path: req.url, headers: req.headers }, (answer) => { res.writeHead(answer.statusCode, answer.headers); answer.pipe(res); });
+    out.on("error", () => res.destroy());
+    req.pipe(out);
+  });
+  for (const each of [server, door]) await new Promise((resolve) => each.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${door.address().port}`;
+  issuer = `http://127.0.0.1:${server.address().port}/auth/v1`;
+  await service.stop();
+  service.writeConfig({ public_url: origin, oauth_issuer: issuer });
+  await service.start();
+  const kept = {};
+  let code;
+  const authProvider = {
+    redirectUrl: "http://127.0.0.1:9/callback", clientMetadata: { client_name: "agent", redirect_uris: ["http://127.0.0.1:9/callback"], token_endpoint_auth_method: "none" },
+    clientInformation: () => kept.client, saveClientInformation: (value) => { kept.client = value; }, tokens: () => kept.tokens, saveTokens: (value) => { kept.tokens = value; },
+    codeVerifier: () => kept.verifier, saveCodeVerifier: (value) => { kept.verifier = value; },
+    redirectToAuthorization: async (url) => { code = new URL((await fetch(url, { redirect: "manual" })).headers.get("location")).searchParams.get("code"); },
+  };
+  const url = new URL(`${origin}/functions-admin/mcp`);
+  try {
+    const first = new StreamableHTTPClientTransport(url, { authProvider });
+    await assert.rejects(new Client({ name: "agent", version: "1" }).connect(first), UnauthorizedError);
+    await first.finishAuth(code);
+    const client = new Client({ name: "agent", version: "1" });
+    await client.connect(new StreamableHTTPClientTransport(url, { authProvider }));
+    assert.equal((await client.callTool({ name: "list_edge_functions", arguments: {} })).structuredContent.functions[0].slug, "hello");
+    await client.close();
+    assert.deepEqual([...new Set(used)], ["GET /.well-known/oauth-authorization-server/auth/v1", "POST /auth/v1/oauth/clients/register", "GET /auth/v1/oauth/authorize", "POST /auth/v1/oauth/token"]);
+  } finally {
+    for (const each of [server, door]) { each.close(); each.closeAllConnections(); }
+    await service.stop();
+    service.writeConfig({ public_url: "https://supabase.example", oauth_issuer: ISSUER });
+    await service.start();
   }
 });

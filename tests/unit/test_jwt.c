@@ -294,7 +294,43 @@ static void claims_that_are_absent_are_empty(void **state)
 	assert_true(jwt_verify(verifier, arena, token, NOW, &claims, &e));
 	assert_string_equal(claims.role, "");
 	assert_string_equal(claims.subject, "");
+	assert_string_equal(claims.issuer, "");
+	assert_string_equal(claims.client, "");
 	assert_int_equal(claims.expires_at, 0);
+}
+
+/* Whom a token is from and for; what is neither text nor a list of it names nobody, and refuses nothing by itself. */
+static void issuer_audience_and_client_are_read(void **state)
+{
+	static const struct {
+		const char *payload;
+		const char *issuer;
+		const char *audience[3];
+		const char *client;
+	} rows[] = {
+		{"{\"iss\":\"us\",\"aud\":\"it\",\"client_id\":\"c\"}", "us", {"it"}, "c"},
+		{"{\"aud\":[\"it\",\"that\"]}", "", {"it", "that"}, ""},
+		{"{\"aud\":[1,\"it\",null,{\"x\":\"y\"},[\"z\"]]}", "", {"it"}, ""},
+		{"{\"iss\":[\"us\"],\"aud\":{\"it\":1},\"client_id\":5}", "", {NULL}, ""},
+		{"{\"aud\":[]}", "", {NULL}, ""},
+		{"{\"aud\":null}", "", {NULL}, ""},
+		{"{}", "", {NULL}, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct jwt_claims claims;
+		struct err e = ERR_INIT;
+		size_t n = 0;
+
+		assert_true(jwt_verify(verifier, arena, make("{\"alg\":\"HS256\"}", rows[i].payload, BY_SECRET), NOW,
+				       &claims, &e));
+		assert_string_equal(claims.issuer, rows[i].issuer);
+		assert_string_equal(claims.client, rows[i].client);
+		for (; claims.audience[n] != NULL; n++)
+			assert_string_equal(claims.audience[n], rows[i].audience[n]);
+		assert_null(rows[i].audience[n]);
+	}
 }
 
 /* ---- Forged and broken tokens. ---- */
@@ -739,6 +775,7 @@ int main(void)
 		cmocka_unit_test(good_tokens_of_every_algorithm),
 		cmocka_unit_test(a_real_key_of_a_fresh_supabase_is_accepted),
 		cmocka_unit_test(claims_that_are_absent_are_empty),
+		cmocka_unit_test(issuer_audience_and_client_are_read),
 		cmocka_unit_test(forged_headers),
 		cmocka_unit_test(forged_payloads),
 		cmocka_unit_test(the_leeway_is_thirty_seconds),
