@@ -153,6 +153,7 @@ CREATE TABLE functions_admin.edge_function_deployments (
     verified_at timestamp with time zone,
     finished_at timestamp with time zone,
     instance_id uuid,
+    rollout_id uuid,
     CONSTRAINT edge_function_deployments_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'staged'::text, 'booted'::text, 'active'::text, 'verified'::text, 'failed'::text, 'rolled_back'::text, 'bundled'::text])))
 );
 
@@ -266,6 +267,27 @@ CREATE TABLE functions_admin.instances (
     alive_until timestamp with time zone NOT NULL
 );
 
+CREATE TABLE functions_admin.nodes (
+    id uuid NOT NULL,
+    project_ref text NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    program text NOT NULL,
+    draining boolean DEFAULT false NOT NULL,
+    check_asked boolean DEFAULT false NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    alive_until timestamp with time zone NOT NULL,
+    generation bigint NOT NULL,
+    shown_at timestamp with time zone NOT NULL,
+    verified boolean NOT NULL,
+    secrets_revision bigint NOT NULL,
+    failed_generation bigint,
+    error_code text,
+    error_message text,
+    error_at timestamp with time zone,
+    CONSTRAINT nodes_kind_check CHECK ((kind = ANY (ARRAY['serve'::text, 'agent'::text])))
+);
+
 CREATE TABLE functions_admin.projects (
     ref text NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -314,6 +336,29 @@ ALTER TABLE functions_admin.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDE
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE functions_admin.rollout_nodes (
+    rollout_id uuid NOT NULL,
+    node_id uuid NOT NULL,
+    node_name text NOT NULL,
+    staged_at timestamp with time zone,
+    active_at timestamp with time zone,
+    verified boolean DEFAULT false NOT NULL,
+    error_code text,
+    error_message text
+);
+
+CREATE TABLE functions_admin.rollouts (
+    id uuid NOT NULL,
+    project_ref text NOT NULL,
+    instance_id uuid NOT NULL,
+    function_ids uuid[] NOT NULL,
+    versions integer[] NOT NULL,
+    boots boolean[] NOT NULL,
+    generation bigint,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    finished_at timestamp with time zone
 );
 
 CREATE TABLE functions_admin.schema_migrations (
@@ -405,6 +450,9 @@ ALTER TABLE ONLY functions_admin.idempotency_keys
 ALTER TABLE ONLY functions_admin.instances
     ADD CONSTRAINT instances_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY functions_admin.nodes
+    ADD CONSTRAINT nodes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY functions_admin.projects
     ADD CONSTRAINT projects_id_key UNIQUE (id);
 
@@ -420,6 +468,12 @@ ALTER TABLE ONLY functions_admin.releases
 ALTER TABLE ONLY functions_admin.releases
     ADD CONSTRAINT releases_project_ref_number_key UNIQUE (project_ref, number);
 
+ALTER TABLE ONLY functions_admin.rollout_nodes
+    ADD CONSTRAINT rollout_nodes_pkey PRIMARY KEY (rollout_id, node_id);
+
+ALTER TABLE ONLY functions_admin.rollouts
+    ADD CONSTRAINT rollouts_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY functions_admin.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
 
@@ -434,6 +488,8 @@ CREATE INDEX deployments_function ON functions_admin.edge_function_deployments U
 CREATE INDEX deployments_open ON functions_admin.edge_function_deployments USING btree (status) WHERE (finished_at IS NULL);
 
 CREATE INDEX deployments_project ON functions_admin.edge_function_deployments USING btree (created_at DESC, id);
+
+CREATE INDEX edge_function_deployments_rollout ON functions_admin.edge_function_deployments USING btree (rollout_id) WHERE (rollout_id IS NOT NULL);
 
 CREATE INDEX edge_function_files_blob ON functions_admin.edge_function_files USING btree (sha256);
 
@@ -451,9 +507,15 @@ CREATE INDEX functions_deleted_slug ON functions_admin.edge_functions USING btre
 
 CREATE INDEX idempotency_keys_age ON functions_admin.idempotency_keys USING btree (created_at);
 
+CREATE INDEX nodes_project ON functions_admin.nodes USING btree (project_ref);
+
 CREATE UNIQUE INDEX projects_default ON functions_admin.projects USING btree (is_default) WHERE is_default;
 
 CREATE INDEX release_items_function ON functions_admin.release_items USING btree (function_id, release_id DESC);
+
+CREATE INDEX rollouts_created ON functions_admin.rollouts USING btree (created_at);
+
+CREATE INDEX rollouts_open ON functions_admin.rollouts USING btree (project_ref) WHERE (finished_at IS NULL);
 
 CREATE UNIQUE INDEX secrets_current ON functions_admin.secrets USING btree (project_ref, COALESCE(function_id, '00000000-0000-0000-0000-000000000000'::uuid), name) WHERE (removed_revision IS NULL);
 
@@ -491,6 +553,9 @@ ALTER TABLE ONLY functions_admin.edge_function_deployments
 ALTER TABLE ONLY functions_admin.edge_function_deployments
     ADD CONSTRAINT edge_function_deployments_release_id_fkey FOREIGN KEY (release_id) REFERENCES functions_admin.releases(id) ON DELETE SET NULL;
 
+ALTER TABLE ONLY functions_admin.edge_function_deployments
+    ADD CONSTRAINT edge_function_deployments_rollout_id_fkey FOREIGN KEY (rollout_id) REFERENCES functions_admin.rollouts(id) ON DELETE SET NULL;
+
 ALTER TABLE ONLY functions_admin.edge_function_files
     ADD CONSTRAINT edge_function_files_function_id_version_fkey FOREIGN KEY (function_id, version) REFERENCES functions_admin.edge_function_versions(function_id, version) ON DELETE CASCADE;
 
@@ -509,6 +574,9 @@ ALTER TABLE ONLY functions_admin.function_traffic
 ALTER TABLE ONLY functions_admin.function_traffic
     ADD CONSTRAINT function_traffic_function_id_version_fkey FOREIGN KEY (function_id, version) REFERENCES functions_admin.edge_function_versions(function_id, version);
 
+ALTER TABLE ONLY functions_admin.nodes
+    ADD CONSTRAINT nodes_project_ref_fkey FOREIGN KEY (project_ref) REFERENCES functions_admin.projects(ref) ON DELETE CASCADE;
+
 ALTER TABLE ONLY functions_admin.release_items
     ADD CONSTRAINT release_items_function_id_fkey FOREIGN KEY (function_id) REFERENCES functions_admin.edge_functions(id) ON DELETE CASCADE;
 
@@ -517,6 +585,12 @@ ALTER TABLE ONLY functions_admin.release_items
 
 ALTER TABLE ONLY functions_admin.releases
     ADD CONSTRAINT releases_project_ref_fkey FOREIGN KEY (project_ref) REFERENCES functions_admin.projects(ref);
+
+ALTER TABLE ONLY functions_admin.rollout_nodes
+    ADD CONSTRAINT rollout_nodes_rollout_id_fkey FOREIGN KEY (rollout_id) REFERENCES functions_admin.rollouts(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY functions_admin.rollouts
+    ADD CONSTRAINT rollouts_project_ref_fkey FOREIGN KEY (project_ref) REFERENCES functions_admin.projects(ref) ON DELETE CASCADE;
 
 ALTER TABLE ONLY functions_admin.secret_revisions
     ADD CONSTRAINT secret_revisions_project_ref_fkey FOREIGN KEY (project_ref) REFERENCES functions_admin.projects(ref);

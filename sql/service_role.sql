@@ -50,9 +50,12 @@ BEGIN
     ('function_traffic', 'SELECT, INSERT, DELETE'),
     ('idempotency_keys', 'SELECT, INSERT, UPDATE, DELETE'),
     ('instances', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('nodes', 'SELECT, INSERT, UPDATE, DELETE'),
     ('projects', 'SELECT, INSERT, UPDATE'),
     ('release_items', 'SELECT, INSERT'),
     ('releases', 'SELECT, INSERT'),
+    ('rollout_nodes', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('rollouts', 'SELECT, INSERT, UPDATE, DELETE'),
     ('schema_migrations', 'SELECT'),
     ('secret_revisions', 'SELECT, INSERT, DELETE'),
     ('secrets', 'SELECT, INSERT, UPDATE, DELETE')

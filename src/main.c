@@ -13,6 +13,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{"serve", cmd_serve, "answer requests (FastCGI)"},
+	{"agent", cmd_agent, "show a project's functions on this host, where serve runs elsewhere"},
 	{"migrate", cmd_migrate, "bring the database's schema up to date"},
 	{"doctor", cmd_doctor, "check configuration, database, folder and runtime, and say how to mend them"},
 	{"secret", cmd_secret, "list, set and unset the secrets of functions; change the key that seals them"},

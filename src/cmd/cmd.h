@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 int cmd_serve(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_secret(int argc, char **argv);

@@ -2,10 +2,9 @@
 #include "api/api.h"
 #include "auth/ratelimit.h"
 #include "cmd/cmd.h"
+#include "cmd/daemon.h"
 #include "core/log.h"
 #include "core/metrics.h"
-#include "core/sandbox.h"
-#include "core/text.h"
 #include "http/fcgi.h"
 #include "service/apply.h"
 #include "service/audit.h"
@@ -13,7 +12,7 @@
 #include "service/bell.h"
 #include "service/drift.h"
 #include "service/event.h"
-#include "service/function.h"
+#include "service/node.h"
 #include "service/repeat.h"
 #include "service/retention.h"
 #include "service/service.h"
@@ -21,9 +20,6 @@
 #include "store/migrate.h"
 #include "store/pg.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,7 +27,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 /* How often the folder is compared with the database, beside every change that we make ourselves. */
 #define SWEEP_SECONDS 10
@@ -49,6 +44,7 @@ struct running {
 	struct service *service;
 	struct auth *auth;
 	struct fcgi_server *fcgi;
+	struct node_loop *node;
 	struct api api;
 	uint64_t sweeps;
 	int argc;
@@ -66,44 +62,6 @@ static void refuse(void *ctx, const struct err *e, const char *request_id, struc
 	api_refuse(e, request_id, resp);
 }
 
-static bool write_pid_file(const char *path, struct err *e)
-{
-	char text[24];
-	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-	int fd;
-
-	if (path == NULL || path[0] == '\0')
-		return true;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || write(fd, text, (size_t)n) != n) {
-		(void)err_errno(e, errno, "pid_file: %s", path);
-		if (fd >= 0)
-			(void)close(fd);
-		return false;
-	}
-	return close(fd) == 0 ? true : err_errno(e, errno, "pid_file: %s", path);
-}
-
-/* The schema must be there: serving with an older one would fail request by request, with errors that say nothing. */
-static bool check_schema(struct service *s, struct err *e)
-{
-	struct arena *a = arena_new(0);
-	bool ok = a != NULL ? function_ready(s, a, e) : err_no_memory(e);
-
-	arena_free(a);
-	return ok;
-}
-
-/* Before any thread starts, so that all of them are held by it. */
-static bool give_up(const struct config *cfg, struct err *e)
-{
-	char *database_ports = NULL;
-	bool ok = sandbox_harden(cfg, e) && pg_ports(cfg, &database_ports, e) && sandbox_enter(cfg, database_ports, e);
-
-	free(database_ports);
-	return ok;
-}
-
 static bool start(struct running *r, struct err *e)
 {
 	struct fcgi_options options = {.handle = handle, .refuse = refuse, .ctx = &r->api};
@@ -112,17 +70,18 @@ static bool start(struct running *r, struct err *e)
 	if (!config_check_serve(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
 		return e->kind != ERR_NONE ? false
 					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
-	if (!give_up(r->cfg, e))
+	if (!daemon_give_up(r->cfg, e))
 		return false;
 	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
 	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
-	/* Whoever works holds one at a time; the helpers that a worker calls in wait for theirs. */
-	connections = r->cfg->db_connections > 0 ? r->cfg->db_connections : r->cfg->workers + 3;
+	/* Whoever works holds one at a time; the helpers that a worker calls in wait for theirs. Sweep and heartbeat
+	 * have theirs, and the node one to listen by, one to work with and one for its lease. */
+	connections = r->cfg->db_connections > 0 ? r->cfg->db_connections : r->cfg->workers + 6;
 	if (!service_open(&r->service, r->cfg, (int)connections, e))
 		return false;
 	/* Commands are the operator's and keep the rights of who connects; what answers requests gives them up. */
 	pg_pool_take_role(r->service->pool, r->cfg->db_role);
-	if (!auth_new(&r->auth, r->cfg, r->service->pool, e) || !check_schema(r->service, e) ||
+	if (!auth_new(&r->auth, r->cfg, r->service->pool, e) || !daemon_check_schema(r->service, e) ||
 	    !service_open_folder(r->service, e) || !apply_reconcile(r->service, e) || !service_refresh(r->service, e))
 		return false;
 	metrics_compared();
@@ -133,36 +92,8 @@ static bool start(struct running *r, struct err *e)
 	options.mode = (unsigned)r->cfg->listen_mode;
 	options.workers = (int)r->cfg->workers;
 	options.base_path = r->cfg->base_path;
-	return fcgi_open(&r->fcgi, &options, e) && fcgi_start(r->fcgi, e) && write_pid_file(r->cfg->pid_file, e);
-}
-
-/* config_load() takes its options out of the array that it is given; a reload needs them again. */
-static char **copy_arguments(int argc, char *const *argv)
-{
-	char **copy = calloc((size_t)argc + 1, sizeof *copy);
-
-	if (copy != NULL)
-		memcpy(copy, argv, (size_t)argc * sizeof *copy);
-	return copy;
-}
-
-/* The log's options take effect at once; everything else is what a process starts with, so a restart changes it. */
-static void reload(const struct running *r)
-{
-	char **argv = copy_arguments(r->argc, r->argv);
-	struct config *fresh = NULL;
-	struct err e = ERR_INIT;
-	int argc = r->argc;
-
-	if (argv == NULL)
-		(void)err_no_memory(&e);
-	if (argv == NULL || !config_load(&fresh, &argc, argv, NULL, &e))
-		log_error("reload: %s; nothing was changed", e.message);
-	else if (log_setup(fresh->log_level, fresh->log_format))
-		log_info("reload: log_level %s, log_format %s; other options need a restart", fresh->log_level,
-			 fresh->log_format);
-	config_free(fresh);
-	free(argv);
+	return node_start(&r->node, r->service, e) && fcgi_open(&r->fcgi, &options, e) && fcgi_start(r->fcgi, e) &&
+	       daemon_write_pid(r->cfg, e);
 }
 
 /* Once an hour what is kept no longer leaves the database. */
@@ -223,7 +154,7 @@ static void wait_until_told(struct running *r, const sigset_t *signals)
 	for (;;) {
 		switch (sigtimedwait(signals, NULL, &interval)) {
 		case SIGHUP:
-			reload(r);
+			daemon_reload(r->argc, r->argv, NULL);
 			break;
 		case SIGTERM:
 		case SIGINT:
@@ -242,9 +173,10 @@ static void stop(struct running *r)
 		audit_flush(r->service);
 	}
 	background_wait();
+	node_stop(r->node);
 	fcgi_free(r->fcgi);
-	if (r->fcgi != NULL && r->cfg->pid_file != NULL && r->cfg->pid_file[0] != '\0')
-		(void)unlink(r->cfg->pid_file);
+	if (r->fcgi != NULL)
+		daemon_remove_pid(r->cfg);
 	answers_free(r->api.answers);
 	api_close(&r->api);
 	ratelimit_free(r->api.limits);
@@ -257,7 +189,7 @@ static void stop(struct running *r)
 int cmd_serve(int argc, char **argv)
 {
 	static const char *const own[] = {"--help", NULL};
-	struct running r = {.argc = argc, .argv = copy_arguments(argc, argv)};
+	struct running r = {.argc = argc, .argv = daemon_copy_arguments(argc, argv)};
 	struct err e = ERR_INIT;
 	sigset_t signals;
 	int status = 0;
@@ -268,13 +200,7 @@ int cmd_serve(int argc, char **argv)
 		free(r.argv);
 		return 0;
 	}
-	/* Before any thread starts, so that all of them leave these to the main one. */
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	(void)sigaddset(&signals, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
+	daemon_block_signals(&signals);
 	if (r.argv == NULL)
 		(void)err_no_memory(&e);
 	if (r.argv != NULL && config_load(&r.cfg, &argc, argv, own, &e) && cmd_no_more(argc, argv, &e) &&

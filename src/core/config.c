@@ -691,7 +691,8 @@ out:
 	return ok;
 }
 
-bool config_check_serve(const struct config *c, struct err *e)
+/* What everything that runs for long needs. */
+static bool check_common(const struct config *c, struct err *e)
 {
 	if (c->project_ref == NULL) {
 		(void)err_set(e, ERR_CONFIG, NULL, "Option project_ref is not set");
@@ -708,9 +709,27 @@ bool config_check_serve(const struct config *c, struct err *e)
 		(void)err_set(e, ERR_CONFIG, NULL, "Option master_key is not set");
 		return err_hint(e, "Make one with: openssl rand -hex 32. Keep a copy of it.");
 	}
+	return true;
+}
+
+bool config_check_serve(const struct config *c, struct err *e)
+{
+	if (!check_common(c, e))
+		return false;
 	if (c->jwt_secret == NULL && c->jwks == NULL && c->jwks_url == NULL) {
 		(void)err_set(e, ERR_CONFIG, NULL, "Option jwt_secret is not set, nor is jwks");
 		return err_hint(e, "Pass JWT_SECRET of Supabase's .env on.");
+	}
+	return true;
+}
+
+bool config_check_agent(const struct config *c, struct err *e)
+{
+	if (!check_common(c, e))
+		return false;
+	if (c->functions_dir == NULL) {
+		(void)err_set(e, ERR_CONFIG, NULL, "Option functions_dir is not set");
+		return err_hint(e, "It is the folder that the edge runtime of this host reads, volumes/functions.");
 	}
 	return true;
 }

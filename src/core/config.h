@@ -86,6 +86,10 @@ struct config {
 	char *runtime_token;
 	bool boot_check;
 	int64_t boot_timeout; /* ms */
+	bool deploy_here;
+	char *node_name;      /* NULL: the host's */
+	int64_t node_lease;   /* ms */
+	int64_t node_timeout; /* ms */
 	char *preflight_command;
 	int64_t preflight_timeout; /* ms */
 
@@ -128,6 +132,9 @@ MUST_CHECK bool config_load(struct config **out, int *argc, char **argv, const c
  * master key and a key that verifies JWTs. The error names the first that is missing.
  */
 MUST_CHECK bool config_check_serve(const struct config *c, struct err *e);
+
+/* The same for `agent`, which answers no requests and so needs no key that verifies JWTs, but a functions folder. */
+MUST_CHECK bool config_check_agent(const struct config *c, struct err *e);
 
 /* One line an option, for --help; `name = default  help`. */
 void config_print_help(FILE *out);

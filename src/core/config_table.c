@@ -462,6 +462,21 @@ const struct option config_options[] = {
 	{"boot_timeout", OPTION_DURATION, 0, AT(boot_timeout), "30s", NULL, 1 * SECOND, 600 * SECOND, NULL,
 	 "The longest that a boot may take.",
 	 NULL},
+	/* Nodes */
+	{"deploy_here", OPTION_BOOL, 0, AT(deploy_here), "on", NULL, 0, 0, NULL,
+	 "Whether serve shows the functions in functions_dir itself; off: only the nodes that run functions-admin agent do, and "
+	 "functions_dir is for uploads on their way.",
+	 NULL},
+	{"node_name", OPTION_TEXT, 0, AT(node_name), NULL, NULL, 0, 0, check_title,
+	 "Name of this host among the nodes of a project; unset for its host name.",
+	 "Write a shorter name."},
+	{"node_lease", OPTION_DURATION, 0, AT(node_lease), "15s", NULL, 3 * SECOND, 600 * SECOND, NULL,
+	 "How long a node that says nothing is still waited for.",
+	 NULL},
+	{"node_timeout", OPTION_DURATION, 0, AT(node_timeout), "60s", NULL, 1 * SECOND, 3600 * SECOND, NULL,
+	 "The longest that a deployment waits for the other nodes, before it is activated and after.",
+	 NULL},
+
 	{"preflight_command", OPTION_TEXT, 0, AT(preflight_command), NULL, NULL, 0, 0, check_path,
 	 "Program that looks at each upload of files before it is stored; a status other than 0 refuses it. Absolute path; its "
 	 "working directory is the upload, its argument the entry point.",

@@ -146,6 +146,29 @@ struct deployment_list {
 	size_t count;
 };
 
+/* A host that shows the project's functions. */
+struct node {
+	const char *id;
+	const char *project_ref;
+	const char *name;
+	const char *kind; /* serve, agent */
+	const char *program;
+	bool alive;
+	bool draining;
+	bool verified; /* its runtime has confirmed the generation */
+	int64_t started_at;
+	int64_t seen_at; /* about when it was last heard of */
+	int64_t generation;
+	int64_t behind;    /* generations */
+	int64_t behind_ms; /* since the oldest change that it does not show yet; 0: none */
+	int64_t shown_at;
+	int64_t secrets_revision;
+	int64_t failed_generation; /* 0: nothing has failed */
+	const char *error_code;    /* NULL for none */
+	const char *error_message;
+	int64_t error_at;
+};
+
 struct release_item {
 	const char *function_id;
 	const char *slug;
@@ -292,8 +315,10 @@ struct activation_set {
 	const char *source;  /* as in the releases table */
 	const char *message; /* NULL for none */
 	bool restore;        /* deleted functions may come back */
+	const char *node;    /* this host's, as in table nodes; NULL: it shows no functions */
 	/* Results. */
 	int64_t generation;
+	bool alone; /* no other node of the project lives */
 	int64_t release_number;
 	int64_t at; /* by the database's clock: the functions' updated_at */
 };

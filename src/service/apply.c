@@ -324,6 +324,8 @@ bool apply_generation(struct service *s, int64_t generation, struct err *e)
 	struct pg_conn *c = NULL;
 	bool ok;
 
+	if (!service_shows(s))
+		return true;
 	if (a == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_lock(&s->apply_lock);
@@ -342,6 +344,8 @@ bool apply_secrets(struct service *s, struct err *e)
 	struct pg_conn *c = NULL;
 	bool ok;
 
+	if (!service_shows(s))
+		return true;
 	if (a == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_lock(&s->apply_lock);
@@ -453,6 +457,8 @@ bool apply_remove_gone(struct service *s, struct pg_conn *c, struct arena *a, st
 {
 	bool ok;
 
+	if (!service_shows(s))
+		return true;
 	(void)pthread_mutex_lock(&s->apply_lock);
 	ok = remove_gone(s, c, a, e);
 	(void)pthread_mutex_unlock(&s->apply_lock);
@@ -467,6 +473,9 @@ static bool fail_abandoned(struct service *s, struct pg_conn *c, struct arena *a
 
 	if (busy == NULL)
 		return err_no_memory(e);
+	/* An agent carries out no deployments, and knows nothing of those who do. */
+	if (s->agent)
+		return true;
 	if (!deployment_fail_abandoned(c, a, s->cfg->project_ref, service_instance(s), s->predecessor, busy, busy_count,
 				       &count, e))
 		return false;
@@ -480,9 +489,11 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 	struct leftovers stubs = {.service = s};
 	struct leftovers releases = {.service = s, .releases = true};
 
-	if ((s->base == NULL && !project_ensure(c, a, s->cfg->project_ref, s->cfg->project_name, e)) ||
+	if ((s->base == NULL && !s->agent && !project_ensure(c, a, s->cfg->project_ref, s->cfg->project_name, e)) ||
 	    !fail_abandoned(s, c, a, e))
 		return false;
+	if (!service_shows(s))
+		return true;
 	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
 	forget_shown(s);
 	if (!apply_now(s, c, a, e))
@@ -515,6 +526,8 @@ void apply_tidy(struct service *s, const char *slug)
 	struct err failed = ERR_INIT;
 	bool ok = true;
 
+	if (!service_shows(s))
+		return;
 	(void)pthread_mutex_lock(&s->apply_lock);
 	shown = applied_find(s->applied, slug);
 	if (drift_holds(s, slug))

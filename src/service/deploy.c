@@ -248,7 +248,7 @@ static bool bring_out(struct service *s, struct arena *a, const struct actor *wh
 	struct rollout_item *item = rollout->items;
 	const struct version *v = &item->function.version;
 
-	if (!publish(a, req, v, e)) {
+	if (service_shows(s) && !publish(a, req, v, e)) {
 		record_failure(s, a, item->deployment_id, e);
 		return false;
 	}

@@ -335,7 +335,7 @@ bool drift_find(struct service *s, struct arena *a, const char *only, bool texts
 	struct function one;
 
 	*out = (struct drift_list){0};
-	if (s->folder == NULL)
+	if (!service_shows(s))
 		return service_not_here(s, s->cfg->project_ref, e);
 	if (only != NULL) {
 		if (!function_get(s, a, s->cfg->project_ref, only, &one, e))
@@ -380,6 +380,17 @@ static bool put_back_missing(struct service *s, struct arena *a, const struct dr
 	return true;
 }
 
+/* Release and stub of one function as they were deployed. */
+static bool put_back(struct service *s, struct arena *a, const struct drift_item *item, struct err *e)
+{
+	char *kept_at = NULL;
+	struct function f;
+
+	return function_get(s, a, s->cfg->project_ref, item->slug, &f, e) &&
+	       ((item->files.count == 0 && !item->missing) || apply_rebuild_release(s, a, &f, e)) &&
+	       (!item->stub || apply_adopt(s, a, &f, &kept_at, e));
+}
+
 bool drift_sweep(struct service *s, struct err *e)
 {
 	struct arena *a = arena_new(0);
@@ -391,6 +402,36 @@ bool drift_sweep(struct service *s, struct err *e)
 		forget_dead(s->drift);
 	arena_free(a);
 	return ok;
+}
+
+bool drift_heal(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct drift_list found = {0};
+	bool ok = a != NULL ? drift_find(s, a, NULL, false, &found, e) : err_no_memory(e);
+
+	for (size_t i = 0; ok && i < found.count; i++) {
+		struct drift_item *item = &found.items[i];
+
+		log_warn("%s: version %d %s on disk, and is put back as it was deployed", item->slug, item->version,
+			 item->missing ? "is missing" : "was changed");
+		ok = hold_take(s, item->slug, e);
+		if (ok) {
+			ok = put_back(s, a, item, e);
+			hold_drop(s, item->slug, false);
+		}
+	}
+	if (ok)
+		forget_dead(s->drift);
+	arena_free(a);
+	return ok;
+}
+
+void drift_forget(struct service *s)
+{
+	(void)pthread_mutex_lock(&s->drift->lock);
+	s->drift->count = 0;
+	(void)pthread_mutex_unlock(&s->drift->lock);
 }
 
 /* Deciding */
@@ -466,14 +507,12 @@ bool drift_revert(struct service *s, struct arena *a, const struct actor *who, c
 					  .target = slug,
 					  .outcome = "done"};
 	struct drift_list found;
-	char *kept_at = NULL;
 	struct function f;
 	bool ok;
 
 	if (!find_one(s, a, slug, &f, &found, e) || !audit_record(s, a, who, &entry, e) || !hold_take(s, slug, e))
 		return false;
-	ok = ((found.items[0].files.count == 0 && !found.items[0].missing) || apply_rebuild_release(s, a, &f, e)) &&
-	     (!found.items[0].stub || apply_adopt(s, a, &f, &kept_at, e)) && drift_find(s, a, slug, false, &found, e);
+	ok = put_back(s, a, &found.items[0], e) && drift_find(s, a, slug, false, &found, e);
 	hold_drop(s, slug, false);
 	*version = f.version.number;
 	return ok;

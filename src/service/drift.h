@@ -47,6 +47,12 @@ MUST_CHECK bool drift_revert(struct service *s, struct arena *a, const struct ac
 /* One look, for the sweep; missing releases and stubs are put back. One thread at a time. */
 MUST_CHECK bool drift_sweep(struct service *s, struct err *e);
 
+/* For an agent, whose folder is nobody's to edit: what was changed, stubs included, is put back as it was deployed. */
+MUST_CHECK bool drift_heal(struct service *s, struct err *e);
+
+/* The next look reads every file, whatever the last one has seen. */
+void drift_forget(struct service *s);
+
 /* Did the last look find a change in this function? Then its releases must stay. */
 bool drift_holds(struct service *s, const char *slug);
 

@@ -39,8 +39,14 @@ static bool prepare(struct service *s, struct arena *a, const struct rollout_ite
 	struct pg_conn *c = NULL;
 	size_t count = 1;
 	bool pinned = false;
-	bool ok = (ri->adopts || folder_check_slug(s->folder, ri->function.slug, e)) && pg_acquire(s->pool, &c, e) &&
-		  (s->probe == NULL || project_find(c, a, s->cfg->project_ref, &project, e));
+	bool ok;
+
+	if (!service_shows(s)) {
+		item->staged_at = service_now();
+		return true;
+	}
+	ok = (ri->adopts || folder_check_slug(s->folder, ri->function.slug, e)) && pg_acquire(s->pool, &c, e) &&
+	     (s->probe == NULL || project_find(c, a, s->cfg->project_ref, &project, e));
 
 	for (size_t i = 0; ok && i < ri->shares.count; i++) {
 		if (ri->shares.items[i].version == ri->function.version.number)

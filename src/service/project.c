@@ -6,6 +6,7 @@
 #include "core/json.h"
 #include "core/names.h"
 #include "core/text.h"
+#include "service/fleet.h"
 #include "service/retention.h"
 #include "service/smoke.h"
 #include "service/watch.h"
@@ -249,6 +250,7 @@ static const struct {
 	const char *name;
 	bool (*check)(const json_t *setting, struct err *e);
 } known_settings[] = {
+	{"activation_policy", fleet_check_policy},
 	{"agent_deploys", check_agent_deploys},
 	{"auto_rollback", watch_check},
 	{"retention", retention_check},

@@ -6,7 +6,9 @@
 #include "service/apply.h"
 #include "service/background.h"
 #include "service/bell.h"
+#include "service/fleet.h"
 #include "service/hold.h"
+#include "service/node.h"
 #include "service/prepare.h"
 #include "service/probe.h"
 #include "service/smoke.h"
@@ -102,11 +104,13 @@ static void take_back(struct service *s, struct arena *a, const struct actor *wh
 		.source = "revert",
 		.message = why->message,
 		.restore = true,
+		.node = set->node,
 	};
 	struct pg_conn *c = NULL;
 	size_t count;
 	const char **ids = deployment_ids(a, set, &count);
 	bool ok = items != NULL && ids != NULL;
+	bool verified;
 
 	FA_CRASH_POINT("take_back.begun");
 	for (size_t i = 0; ok && i < set->count; i++)
@@ -120,6 +124,9 @@ static void take_back(struct service *s, struct arena *a, const struct actor *wh
 	FA_CRASH_POINT("take_back.committed");
 	ok = ok && apply_generation(s, back.generation, &failed);
 	FA_CRASH_POINT("take_back.shown");
+	/* What went wrong on a node may go wrong there once more; the others are back before the caller is told. */
+	if (ok && !back.alone && !fleet_confirm(s, back.generation, 0, &verified, &failed))
+		log_warn("generation %lld: %s", (long long)back.generation, failed.message);
 	if (!ok)
 		log_error("generation %lld cannot be taken back now: %s", (long long)set->generation, failed.message);
 	metrics_count(METRICS_DEPLOYMENT_ROLLED_BACK, count);
@@ -149,13 +156,16 @@ static void mark_verified(struct service *s, struct arena *a, const struct activ
 static bool show_and_confirm(struct service *s, struct arena *a, const struct activation_set *set, bool *verified,
 			     struct err *e)
 {
-	if (!apply_generation(s, set->generation, e))
+	bool asked = service_shows(s) && s->probe != NULL;
+	bool everywhere = true;
+
+	if (!apply_generation(s, set->generation, e) ||
+	    (asked && !probe_wait_generation(s->probe, set->project_ref, set->generation, e)) ||
+	    ((!set->alone || !service_shows(s)) && !fleet_confirm(s, set->generation, 0, &everywhere, e)))
 		return false;
+	*verified = everywhere && (asked || !service_shows(s));
 	if (s->probe == NULL)
 		return true;
-	if (!probe_wait_generation(s->probe, set->project_ref, set->generation, e))
-		return false;
-	*verified = true;
 	for (size_t i = 0; i < set->count; i++)
 		if (set->items[i].version_after != 0 && !smoke_test(s, a, set->project_ref, set->items[i].slug, e))
 			return false;
@@ -222,7 +232,10 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 		.source = r->source,
 		.message = r->message,
 		.restore = r->restore,
+		.node = node_id(s),
 	};
+	struct fleet_rollout elsewhere;
+	bool ok;
 
 	if (items == NULL)
 		return err_no_memory(e);
@@ -242,10 +255,14 @@ static bool run_held(struct service *s, struct arena *a, const struct actor *who
 		if (ri->shares.count > 0 && items[i].traffic_after == NULL)
 			return err_no_memory(e);
 	}
-	if (!prepare_all(s, a, who, r->items, r->count, items, e))
-		return false;
-	tell(r, "booted");
-	if (!activate(s, a, who, r, &set, e))
+	/* The other nodes and this one at the same time. */
+	ok = fleet_begin(s, a, r, &elsewhere, e) && prepare_all(s, a, who, r->items, r->count, items, e) &&
+	     fleet_await_staged(s, &elsewhere, e);
+	if (ok)
+		tell(r, "booted");
+	ok = ok && activate(s, a, who, r, &set, e);
+	fleet_finish(s, a, &elsewhere, r->generation);
+	if (!ok)
 		return false;
 	FA_CRASH_POINT("activate.confirmed");
 	log_info("generation %lld is %s", (long long)r->generation, r->verified ? "served" : "active");

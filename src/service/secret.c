@@ -5,10 +5,12 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "service/apply.h"
+#include "service/fleet.h"
 #include "service/keyring.h"
 #include "service/probe.h"
 #include "store/audit.h"
 #include "store/function.h"
+#include "store/node.h"
 #include "store/project.h"
 #include "store/secret.h"
 
@@ -312,12 +314,15 @@ bool secret_deliver(struct service *s, struct pg_conn *c, struct arena *a, struc
 /* The file and the runtime, after the database has changed (or may have: a repeated call confirms anew). */
 static bool deliver_and_confirm(struct service *s, const char *project_ref, int64_t revision, struct err *e)
 {
+	bool verified;
 	bool ok;
 
 	/* Commands leave it to the service, which looks every few seconds; so does another project's folder. */
 	if (s->folder == NULL || !text_eq(project_ref, s->cfg->project_ref))
 		return true;
-	ok = apply_secrets(s, e) && (s->probe == NULL || probe_wait_secrets(s->probe, project_ref, revision, e));
+	ok = apply_secrets(s, e) &&
+	     (s->probe == NULL || !service_shows(s) || probe_wait_secrets(s->probe, project_ref, revision, e)) &&
+	     (fleet_is_alone(s) || fleet_confirm(s, 0, revision, &verified, e));
 	if (!ok) {
 		struct err why = *e;
 
@@ -393,7 +398,8 @@ static bool finish_change(struct change *ch, const char *action, const char *con
 		return err_no_memory(e);
 	if (!secret_begin_revision(ch->c, ch->a, ch->project_ref, &ch->revision, ch->who, e) ||
 	    (oldest > 0 && !secret_prune(ch->c, ch->a, ch->project_ref, oldest, e)) ||
-	    !audit_write(ch->c, ch->a, ch->who, &entry, e) || !pg_commit(ch->c, e))
+	    !audit_write(ch->c, ch->a, ch->who, &entry, e) || !node_wake(ch->c, ch->a, ch->project_ref, e) ||
+	    !pg_commit(ch->c, e))
 		return false;
 	FA_CRASH_POINT("secrets.after_commit");
 	return true;

@@ -6,9 +6,11 @@
 #include "service/apply.h"
 #include "service/current.h"
 #include "service/drift.h"
+#include "service/fleet.h"
 #include "service/heartbeat.h"
 #include "service/hold.h"
 #include "service/keyring.h"
+#include "service/node.h"
 #include "service/probe.h"
 #include "service/project.h"
 #include "service/secret.h"
@@ -189,14 +191,15 @@ static bool leave_files(struct service *s, struct err *e)
 {
 	const char *id = service_instance(s);
 
-	return folder_put(s->folder, INSTANCE_FILE, id, strlen(id), 0600, e) &&
+	/* An agent carries out nothing that somebody would have to take over. */
+	return (s->agent || folder_put(s->folder, INSTANCE_FILE, id, strlen(id), 0600, e)) &&
 	       folder_put(s->folder, TOKEN_FILE, s->runtime_token, strlen(s->runtime_token), 0600, e) &&
 	       leave_events_token(s, e);
 }
 
 bool service_leave_files(struct service *s, struct err *e)
 {
-	return (folder_has(s->folder, INSTANCE_FILE) && folder_has(s->folder, TOKEN_FILE) &&
+	return ((s->agent || folder_has(s->folder, INSTANCE_FILE)) && folder_has(s->folder, TOKEN_FILE) &&
 		(folder_has(s->folder, EVENTS_TOKEN_FILE) || s->cfg->master_key == NULL)) ||
 	       leave_files(s, e);
 }
@@ -232,15 +235,21 @@ static bool take_over(struct service *s, struct err *e)
 	return ok;
 }
 
+bool service_shows(const struct service *s)
+{
+	return s->folder != NULL && (s->agent || s->cfg->deploy_here);
+}
+
 bool service_open_folder(struct service *s, struct err *e)
 {
 	/* libgit2 only compares texts here; it counts its users, and needs to be told of the first. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || git_libgit2_init() < 0)
 		return err_no_memory(e);
-	if (s->base == NULL && !heartbeat_start(&s->heartbeat, s->pool, e))
+	if (s->base == NULL && (!fleet_new(&s->fleet, e) || (!s->agent && !heartbeat_start(&s->heartbeat, s->pool, e))))
 		return false;
 	return folder_open(&s->folder, s->cfg->functions_dir, s->cfg->project_ref, (mode_t)s->cfg->functions_mode, e) &&
-	       take_over(s, e) && choose_token(s, e) && leave_files(s, e) && open_probe(s, e);
+	       (s->agent || take_over(s, e)) && choose_token(s, e) && leave_files(s, e) && open_probe(s, e) &&
+	       (!service_shows(s) || node_open(s, e));
 }
 
 const struct keyring *service_keyring(struct service *s, struct err *e)
@@ -324,6 +333,7 @@ void service_close(struct service *s)
 	service_close(atomic_load(&s->further));
 	service_close(s->nowhere);
 	drift_free(s->drift);
+	node_free(s->node);
 	holds_free(s->holds);
 	watch_free(s->watch);
 	applied_free(s->applied);
@@ -334,6 +344,7 @@ void service_close(struct service *s)
 	folder_close(s->folder);
 	if (s->base == NULL) {
 		heartbeat_stop(s->heartbeat);
+		fleet_free(s->fleet);
 		current_free(s->current);
 		pg_pool_free(s->pool);
 	}

@@ -20,6 +20,8 @@ struct applied;
 struct heartbeat;
 struct holds;
 struct watch;
+struct fleet;
+struct node_self;
 struct keyring;
 struct current;
 struct drift;
@@ -33,6 +35,10 @@ struct service {
 	struct folder *folder;              /* NULL: this process deploys nowhere (commands) */
 	struct probe *probe;                /* NULL: no runtime is configured */
 	struct heartbeat *heartbeat;        /* the base's own: tells other processes that this one lives */
+	bool agent;                         /* follows what others deploy, and carries out no deployment itself */
+	struct fleet *fleet;                /* the base's own: news of the other nodes */
+	_Atomic int peers;                  /* whether there are other nodes, as far as service/fleet.c knows */
+	struct node_self *node;             /* what this host is among the project's nodes; NULL: it shows nothing */
 	char predecessor[CRYPTO_UUID_SIZE]; /* the process that had this folder before; "" for none */
 	struct holds *holds;                /* whose releases are in use by a rollout */
 	struct drift *drift;                /* what was seen of the releases on disk */
@@ -76,6 +82,9 @@ bool service_not_here(const struct service *s, const char *project_ref, struct e
 
 /* The files by which runtime and event service know us, where one of them is missing in the folder. */
 MUST_CHECK bool service_leave_files(struct service *s, struct err *e);
+
+/* Does this process show the project's functions in a folder of its own? Else the folder is for uploads only. */
+bool service_shows(const struct service *s);
 
 /* The id by which the process owns its deployments (service/heartbeat.h). NULL: it has opened no folder. */
 const char *service_instance(const struct service *s);

@@ -3,8 +3,10 @@
 #include "core/crash.h"
 #include "core/text.h"
 #include "service/apply.h"
+#include "service/fleet.h"
 #include "service/probe.h"
 #include "store/audit.h"
+#include "store/node.h"
 #include "store/project.h"
 
 #include <stdlib.h>
@@ -299,7 +301,7 @@ static bool store_defaults(struct service *s, struct arena *a, const struct acto
 	}
 	if (ok && *changed)
 		ok = project_set_defaults(c, a, project_ref, entry.after, e) && audit_write(c, a, who, &entry, e) &&
-		     project_find(c, a, project_ref, out, e);
+		     node_wake(c, a, project_ref, e) && project_find(c, a, project_ref, out, e);
 	ok = ok && pg_commit(c, e);
 	FA_CRASH_POINT("defaults.after_commit");
 	pg_release(c);
@@ -312,11 +314,14 @@ bool settings_change_defaults(struct service *s, struct arena *a, const struct a
 			      const json_t *patch, struct project *out, struct err *e)
 {
 	bool changed = false;
+	bool verified;
 
 	if (!store_defaults(s, a, who, project_ref, patch, out, &changed, e))
 		return false;
 	if (s->folder == NULL || !text_eq(project_ref, s->cfg->project_ref))
 		return true;
 	return apply_generation(s, out->generation, e) &&
-	       (s->probe == NULL || probe_wait_generation(s->probe, project_ref, out->generation, e));
+	       (s->probe == NULL || !service_shows(s) ||
+		probe_wait_generation(s->probe, project_ref, out->generation, e)) &&
+	       (fleet_is_alone(s) || fleet_confirm(s, out->generation, 0, &verified, e));
 }

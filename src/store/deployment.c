@@ -1,5 +1,7 @@
 #include "store/deployment.h"
 
+#include "store/node.h"
+
 #include <string.h>
 
 static const struct pg_stmt insert_deployment = {
@@ -44,7 +46,9 @@ static const struct pg_stmt lock_project = {
 	"activate_lock",
 	"UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1,"
 	" release_number = release_number + 1 WHERE ref = $1 RETURNING generation, release_number,"
-	" (extract(epoch FROM clock_timestamp()) * 1000)::int8",
+	" (extract(epoch FROM clock_timestamp()) * 1000)::int8,"
+	" NOT EXISTS (SELECT FROM functions_admin.nodes n WHERE n.project_ref = $1 AND n.id IS DISTINCT FROM $2::uuid"
+	"  AND n.alive_until > clock_timestamp())",
 };
 /* The project's row is locked, so nobody else moves an active version between this and the update. */
 static const struct pg_stmt select_before = {
@@ -255,6 +259,7 @@ static bool ask_before(struct pg_conn *c, struct arena *a, const struct activati
 		if (set->items[i].deployment_id != NULL)
 			ids[out->deployment_count++] = set->items[i].deployment_id;
 	pg_text(&lock, set->project_ref);
+	pg_text(&lock, set->node);
 	pg_text_array(&functions, col->ids, set->count);
 	pg_text(&functions, set->project_ref);
 	pg_bool(&functions, set->restore);
@@ -274,6 +279,7 @@ static bool check_before(const struct before *b, struct activation_set *set, str
 	set->generation = pg_get_int(b->lock, 0, 0);
 	set->release_number = pg_get_int(b->lock, 0, 1);
 	set->at = pg_get_int(b->lock, 0, 2);
+	set->alone = pg_get_bool(b->lock, 0, 3);
 	if ((size_t)pg_rows(b->functions) != set->count)
 		return functions_gone(set, e);
 	for (size_t i = 0; i < set->count; i++) {
@@ -387,7 +393,7 @@ bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_s
 		return err_no_memory(e);
 	return ask_before(c, a, set, &col, &before, e) && check_before(&before, set, &col, e) &&
 	       write_functions(c, a, set, &col, e) && write_release(c, a, set, &col, who, e) &&
-	       finish_deployments(c, a, set, e);
+	       finish_deployments(c, a, set, e) && (set->alone || node_wake(c, a, set->project_ref, e));
 }
 
 void deployment_explain(const struct pg_conn *c, const struct activation_set *set, struct err *e)

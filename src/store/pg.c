@@ -48,6 +48,7 @@ struct pg_conn {
 	bool takes_role; /* the pool's; it was there when we connected */
 	bool busy;
 	bool patient; /* no deadline: pg_without_deadline() */
+	bool listens; /* pg_listen() was done */
 	bool stale;   /* works, but another connection may do better: it is replaced when it is given back */
 };
 
@@ -264,6 +265,7 @@ static void discard(struct pg_conn *c)
 	c->pq = NULL;
 	c->prepared_count = 0;
 	c->patient = false;
+	c->listens = false;
 	c->stale = false;
 }
 
@@ -876,6 +878,37 @@ void pg_rollback(struct pg_conn *c)
 	c->queue_end = &c->queue;
 	if (c->pq != NULL && PQstatus(c->pq) == CONNECTION_OK && in_transaction(c))
 		PQclear(answer_to(c, PQsendQuery(c->pq, "ROLLBACK")));
+}
+
+/* Notifications */
+
+bool pg_listen(struct pg_conn *c, const char *sql, struct err *e)
+{
+	if (!c->listens && !pg_script(c, sql, e))
+		return false;
+	c->listens = true;
+	return true;
+}
+
+bool pg_wait(struct pg_conn *c, int wake_fd, int64_t timeout_ms,
+	     void (*heard)(void *ctx, const char *channel, const char *payload), void *ctx, struct err *e)
+{
+	PGnotify *n = PQnotifies(c->pq);
+
+	if (n == NULL) {
+		struct pollfd fds[] = {{.fd = PQsocket(c->pq), .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+
+		if (poll(fds, 2, (int)timeout_ms) > 0 && fds[0].revents != 0 && PQconsumeInput(c->pq) == 0) {
+			log_warn("database: the connection for notifications is lost");
+			return unavailable(e);
+		}
+		n = PQnotifies(c->pq);
+	}
+	for (; n != NULL; n = PQnotifies(c->pq)) {
+		heard(ctx, n->relname, n->extra);
+		PQfreemem(n);
+	}
+	return true;
 }
 
 const char *pg_sqlstate(const struct pg_conn *c)

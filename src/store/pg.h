@@ -132,6 +132,15 @@ MUST_CHECK bool pg_commit(struct pg_conn *c, struct err *e);
 /* Quietly ends a transaction, if one is open. */
 void pg_rollback(struct pg_conn *c);
 
+/*
+ * NOTIFY. `sql` holds LISTEN statements, run once for each connection that stands behind c. pg_wait() then waits until
+ * something is notified, wake_fd becomes readable (-1: none), or timeout_ms are over, and calls `heard` for each that
+ * came, also for those that came with other answers. False where the connection is gone.
+ */
+MUST_CHECK bool pg_listen(struct pg_conn *c, const char *sql, struct err *e);
+MUST_CHECK bool pg_wait(struct pg_conn *c, int wake_fd, int64_t timeout_ms,
+			void (*heard)(void *ctx, const char *channel, const char *payload), void *ctx, struct err *e);
+
 /* The SQLSTATE of the last error on this connection, "" for none. */
 const char *pg_sqlstate(const struct pg_conn *c);
 bool pg_is_unique_violation(const struct pg_conn *c);

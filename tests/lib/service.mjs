@@ -155,12 +155,11 @@ export const NOBODY_ELSE = root ? { uid: NOBODY, gid: NOBODY } : {};
 /**
  * A folder with its own database, functions folder, configuration file and key values; nothing runs yet.
  * `options` are options of the program; null takes one away. The strict sandbox is on: what works here works in it, and a test
- * that switches it off says why.
+ * that switches it off says why. `command` is serve or agent; `database` that of another service.
  */
-export function makeService(postgres, { options = {}, migrate = true, wrapper = [] } = {}) {
+export function makeService(postgres, { options = {}, migrate = true, wrapper = [], command = 'serve', database = postgres.createDatabase() } = {}) {
   const folder = temporaryFolder('fa-svc-');
   const functionsDir = path.join(folder, 'functions');
-  const database = postgres.createDatabase();
   const socket = path.join(folder, 'fa.sock');
   fs.mkdirSync(functionsDir);
   const all = {
@@ -183,8 +182,8 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     sql: (text, user) => postgres.sql(database, text, user),
     /** Starts the program; `spawnWith` replaces how, for inherited sockets and other users. */
     async start({ args = [], env = {}, stdio = ['ignore', 'pipe', 'pipe'], as = {}, ready = true } = {}) {
-      const command = [...wrapper, BINARY, 'serve', '--config', config, ...args];
-      child = spawn(command[0], command.slice(1), { stdio, env: { PATH: process.env.PATH, ...REAL, ...env }, ...as });
+      const words = [...wrapper, BINARY, command, '--config', config, ...args];
+      child = spawn(words[0], words.slice(1), { stdio, env: { PATH: process.env.PATH, ...REAL, ...env }, ...as });
       const mine = child, from = log.length;
       children.add(mine);
       mine.once('exit', () => children.delete(mine));
@@ -193,7 +192,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
       if (ready) {
         await until('the program serves', () => {
           if (mine.exitCode !== null || mine.signalCode !== null) throw new Error(`the program ended (${mine.exitCode ?? mine.signalCode}):\n${log}`);
-          return log.includes('serving project', from);
+          return log.includes(command === 'serve' ? 'serving project' : 'node of project', from);
         });
       }
       return service;
@@ -299,6 +298,7 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
         return res.end(text);
       }
       if (req.headers['x-functions-admin-token'] !== token) return answer(403, {});
+      if (self.bootsNothing && url.pathname === '/_internal/boot') return answer(200, { ok: false, error: { name: 'Error', message: 'this runtime boots nothing' } });
       if (url.pathname === '/_internal/generation') { const m = manifest(); return answer(200, { project: m.project, generation: m.generation, secrets_revision: self.secretsRevision ?? secretsRevision() }); }
       if (url.pathname === '/_internal/boot') {
         const { slug, version } = JSON.parse(Buffer.concat(chunks));
@@ -318,6 +318,7 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
     /** What it says to use, where that shall not be what the file says. */
     secretsRevision: undefined,
     call: (slug) => fetch(`${url}/${slug}`),
+    bootsNothing: false,
     hold(slug) {
       let reached, release;
       const hold = { wasReached: new Promise((resolve) => { reached = resolve; }), released: new Promise((resolve) => { release = resolve; }) };

@@ -1,0 +1,92 @@
+#include "cmd/daemon.h"
+
+#include "core/log.h"
+#include "core/sandbox.h"
+#include "service/function.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void daemon_block_signals(sigset_t *signals)
+{
+	(void)sigemptyset(signals);
+	(void)sigaddset(signals, SIGTERM);
+	(void)sigaddset(signals, SIGINT);
+	(void)sigaddset(signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+bool daemon_give_up(const struct config *cfg, struct err *e)
+{
+	char *database_ports = NULL;
+	bool ok = sandbox_harden(cfg, e) && pg_ports(cfg, &database_ports, e) && sandbox_enter(cfg, database_ports, e);
+
+	free(database_ports);
+	return ok;
+}
+
+bool daemon_check_schema(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	bool ok = a != NULL ? function_ready(s, a, e) : err_no_memory(e);
+
+	arena_free(a);
+	return ok;
+}
+
+char **daemon_copy_arguments(int argc, char *const *argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof *copy);
+
+	if (copy != NULL)
+		memcpy(copy, argv, (size_t)argc * sizeof *copy);
+	return copy;
+}
+
+void daemon_reload(int argc, char *const *argv, const char *const *own)
+{
+	char **again = daemon_copy_arguments(argc, argv);
+	struct config *fresh = NULL;
+	struct err e = ERR_INIT;
+
+	if (again == NULL)
+		(void)err_no_memory(&e);
+	if (again == NULL || !config_load(&fresh, &argc, again, own, &e))
+		log_error("reload: %s; nothing was changed", e.message);
+	else if (log_setup(fresh->log_level, fresh->log_format))
+		log_info("reload: log_level %s, log_format %s; other options need a restart", fresh->log_level,
+			 fresh->log_format);
+	config_free(fresh);
+	free(again);
+}
+
+bool daemon_write_pid(const struct config *cfg, struct err *e)
+{
+	const char *path = cfg->pid_file;
+	char text[24];
+	int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+	int fd;
+
+	if (path == NULL || path[0] == '\0')
+		return true;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, text, (size_t)n) != n) {
+		(void)err_errno(e, errno, "pid_file: %s", path);
+		if (fd >= 0)
+			(void)close(fd);
+		return false;
+	}
+	return close(fd) == 0 ? true : err_errno(e, errno, "pid_file: %s", path);
+}
+
+void daemon_remove_pid(const struct config *cfg)
+{
+	if (cfg->pid_file != NULL && cfg->pid_file[0] != '\0')
+		(void)unlink(cfg->pid_file);
+}

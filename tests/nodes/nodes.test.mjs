@@ -1,0 +1,156 @@
+// Several hosts show one project: a serve with a folder, agents, and a serve that shows nothing itself. A deployment is answered
+// when all that live serve it; one that cannot says its name; one that was away follows when it is back.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
+import { makeService, REF, startPostgres, startRuntime, until } from '../lib/service.mjs';
+
+let postgres;
+before(async () => { postgres = await startPostgres(); });
+after(() => postgres?.remove());
+
+/** A host: a folder, a runtime of its own, and the program over the database of `of`. */
+async function host(command, of, options = {}) {
+  const service = makeService(postgres, { command, options: { node_lease: '3s', node_timeout: '8s', ...options }, migrate: !of, ...(of && { database: of.database }) });
+  const runtime = await startRuntime(service.functionsDir);
+  service.writeConfig({ runtime_url: runtime.url });
+  const self = {
+    service, runtime, name: options.node_name,
+    async start() { await service.start(); return self; },
+    /** What a function's call is answered with here. */
+    call: async (slug) => { const answer = await runtime.call(slug); return answer.status === 200 ? answer.text() : answer.status; },
+    async end() { await service.stop('SIGTERM'); await service.remove(); await runtime.stop(); },
+  };
+  return self;
+}
+
+const nodes = (of) => of.service.sql('SELECT name, kind, alive_until > now(), draining, generation, verified, coalesce(error_code, \'\') FROM functions_admin.nodes ORDER BY name')
+  .split('\n').filter(Boolean).map((line) => line.split('|'));
+const registered = (of, ...names) => until(`${names} live`, () => {
+  const live = nodes(of).filter(([, , alive]) => alive === 't').map(([name]) => name);
+  return names.every((name) => live.includes(name));
+});
+
+describe('a serve and two agents', () => {
+  let hosts, api, east, west;
+  beforeEach(async () => {
+    api = await (await host('serve', null, { node_name: 'api' })).start();
+    east = await (await host('agent', api.service, { node_name: 'east' })).start();
+    west = await (await host('agent', api.service, { node_name: 'west' })).start();
+    hosts = [api, east, west];
+    await registered(api, 'api', 'east', 'west');
+  });
+  afterEach(async () => { for (const each of [west, east, api]) await each?.end(); });
+
+  test('a deployment is answered when all of them serve it; the record names them', async () => {
+    for (const text of ['first', 'second', 'third']) {
+      const answer = await api.service.deploy('hello', text);
+      assert.equal(answer.status, 201, answer.text);
+      for (const each of hosts) assert.equal(await each.call('hello'), text, each.name);
+    }
+    const [status] = api.service.sql('SELECT string_agg(DISTINCT status, \',\') FROM functions_admin.edge_function_deployments').split('\n');
+    assert.equal(status, 'verified');
+    assert.deepEqual(api.service.sql(`SELECT rn.node_name, rn.staged_at IS NOT NULL, rn.active_at IS NOT NULL, rn.verified FROM functions_admin.rollout_nodes rn
+      JOIN functions_admin.edge_function_deployments d USING (rollout_id) WHERE d.version = 3 AND rn.node_name <> 'api' ORDER BY 1`).split('\n'), ['east|t|t|t', 'west|t|t|t']);
+    assert.equal(api.service.sql('SELECT count(*) FROM functions_admin.rollouts WHERE finished_at IS NULL'), '0');
+    const gone = await api.service.ask('DELETE', api.service.functions('/hello'));
+    assert.equal(gone.status, 200);
+    for (const each of hosts) assert.equal(await each.call('hello'), 404, each.name);
+  });
+
+  test('a version that does not boot on one node is active on none, and the error names the node', async () => {
+    assert.equal((await api.service.deploy('hello', 'before')).status, 201);
+    east.runtime.bootsNothing = true;
+    const answer = await api.service.deploy('hello', 'after');
+    assert.deepEqual([answer.status, answer.json.code], [422, 'boot_failed'], answer.text);
+    assert.match(answer.json.message, /^Node east: .*this runtime boots nothing/);
+    for (const each of hosts) assert.equal(await each.call('hello'), 'before', each.name);
+    assert.deepEqual(api.service.sql(`SELECT rn.node_name, rn.staged_at IS NOT NULL, rn.error_code FROM functions_admin.rollout_nodes rn
+      JOIN functions_admin.edge_function_deployments d USING (rollout_id) WHERE d.version = 2 AND d.status = 'failed' AND rn.error_code IS NOT NULL`), 'east|f|boot_failed');
+    east.runtime.bootsNothing = false;
+    assert.equal((await api.service.deploy('hello', 'after')).status, 201);
+    for (const each of hosts) assert.equal(await each.call('hello'), 'after', each.name);
+  });
+
+  test('killed, a node is waited for until its lease is over; back, it follows at once', async () => {
+    assert.equal((await api.service.deploy('hello', 'before')).status, 201);
+    await east.service.stop('SIGKILL');
+    const answer = await api.service.deploy('hello', 'after');
+    assert.equal(answer.status, 201, answer.text);
+    assert.equal(nodes(api).find(([name]) => name === 'east')[2], 'f', 'it was answered only when the lease was over');
+    assert.equal(await west.call('hello'), 'after');
+    assert.equal(await east.call('hello'), 'before', 'nobody has told its folder');
+    await east.start();
+    await until('east follows', async () => (await east.call('hello')) === 'after');
+    await registered(api, 'east');
+    assert.equal((await api.service.deploy('hello', 'last')).status, 201);
+    for (const each of hosts) assert.equal(await each.call('hello'), 'last', each.name);
+  });
+
+  test('what is changed on the disk of an agent is put back', async () => {
+    assert.equal((await api.service.deploy('hello', 'as deployed')).status, 201);
+    const entry = Object.values(east.service.manifest().functions.hello.versions)[0];
+    const file = path.join(east.service.functionsDir, entry.path, 'source/index.ts');
+    fs.chmodSync(file, 0o644);
+    fs.writeFileSync(file, 'as changed!');
+    const id = api.service.sql(`UPDATE functions_admin.nodes SET check_asked = true WHERE name = 'east' RETURNING id`);
+    assert.ok(id);
+    await until('it is put back', () => { try { return fs.readFileSync(file, 'utf8') === 'as deployed'; } catch { return false; } });
+    fs.rmSync(path.join(east.service.functionsDir, '.releases'), { recursive: true });
+    await east.service.stop();
+    await east.start();
+    await until('it is built anew', async () => (await east.call('hello')) === 'as deployed');
+  });
+
+  test('secrets are on every node when they are said to be', async () => {
+    const answer = await api.service.ask('POST', `/v1/projects/${REF}/secrets`, { json: [{ name: 'COLOUR', value: 'blue' }] });
+    assert.equal(answer.status, 201, answer.text);
+    for (const each of hosts) {
+      const file = JSON.parse(fs.readFileSync(path.join(each.service.functionsDir, '.functions-admin/secrets.json'), 'utf8'));
+      assert.equal(file.revision, 1, each.name);
+      assert.match(JSON.stringify(file), /blue/);
+    }
+  });
+});
+
+describe('a serve that shows nothing itself', () => {
+  let api, east;
+  before(async () => { api = await (await host('serve', null, { node_name: 'api', deploy_here: 'off', node_timeout: '2s' })).start(); });
+  after(async () => { await east?.end(); await api?.end(); });
+
+  test('without a node nothing can be deployed; with one it is served there, and nowhere else', async () => {
+    const alone = await api.service.deploy('hello', 'too early');
+    assert.deepEqual([alone.status, alone.json.code], [503, 'no_node'], alone.text);
+    assert.equal(nodes(api).length, 0);
+    east = await (await host('agent', api.service, { node_name: 'east' })).start();
+    await registered(api, 'east');
+    const answer = await api.service.deploy('hello', 'now');
+    assert.equal(answer.status, 201, answer.text);
+    assert.equal(await east.call('hello'), 'now');
+    assert.equal(api.service.stub('hello'), null);
+    assert.deepEqual(fs.existsSync(path.join(api.service.functionsDir, '.functions-admin/manifest.json')), false);
+    await api.service.settled();
+    assert.equal(api.service.sql(`SELECT status FROM functions_admin.edge_function_deployments ORDER BY created_at DESC LIMIT 1`), 'verified');
+    const broken = await api.service.deploy('hello', 'BOOT_FAILS');
+    assert.deepEqual([broken.status, broken.json.code], [422, 'boot_failed'], broken.text);
+    assert.equal(await east.call('hello'), 'now');
+  });
+
+  test('the runtime of a node is out of reach: nothing is deployed, nothing changes; policy none leaves it to the nodes', async () => {
+    await east.service.stop('SIGKILL');
+    const answer = await api.service.deploy('hello', 'unheard');
+    assert.equal(answer.status, 503, answer.text);
+    assert.ok(['node_timeout', 'no_node'].includes(answer.json.code), answer.text);
+    assert.equal(await east.call('hello'), 'now');
+    const wrong = await api.service.ask('PATCH', `/v1/projects/${REF}/settings`, { json: { activation_policy: 'most' } });
+    assert.deepEqual([wrong.status, wrong.json.message], [422, 'activation_policy must be "all", "quorum" or "none"']);
+    const set = await api.service.ask('PATCH', `/v1/projects/${REF}/settings`, { json: { activation_policy: 'none' } });
+    assert.equal(set.status, 200, set.text);
+    const later = await api.service.deploy('hello', 'later');
+    assert.equal(later.status, 201, later.text);
+    assert.equal(await east.call('hello'), 'now');
+    await east.service.start();
+    await until('east follows', async () => (await east.call('hello')) === 'later');
+  });
+});
