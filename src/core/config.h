@@ -45,7 +45,7 @@ struct config {
 	char *postgres_user;
 	char *postgres_password;
 	char *db_role;              /* NULL or "": none */
-	int64_t db_connections;     /* 0: three more than workers */
+	int64_t db_connections;     /* 0: six more than workers */
 	char *db_pooling;           /* session or transaction */
 	int64_t db_connect_timeout; /* seconds */
 

@@ -356,7 +356,7 @@ const struct option config_options[] = {
 	 "Role that serve takes once it is connected, where it may; empty: serve keeps the rights of the role that connects.",
 	 "Leave it out: functions-admin migrate makes functions_admin_service with the rights that serve needs."},
 	{"db_connections", OPTION_INT, 0, AT(db_connections), "0", NULL, 0, 1024, NULL,
-	 "Most connections to the database that serve opens; workers wait for one another beyond. 0: three more than there are workers.",
+	 "Most connections to the database that serve opens; workers wait for one another beyond. 0: six more than there are workers.",
 	 NULL},
 	{"db_pooling", OPTION_TEXT, 0, AT(db_pooling), "session", NULL, 0, 0, check_pooling,
 	 "What a connection to the database is: a session of the server (session, also through a pooler in session mode), or a place in a pooler that gives each transaction to any session (transaction).",

@@ -15,6 +15,7 @@
 
 #include "config.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,6 +33,9 @@
 #define BEATS 3
 #define FIRST_PAUSE_MS 100
 #define LONGEST_PAUSE_MS 5000
+/* How often to look where nothing is notified, and of how many connections one can be spared for that. */
+#define BLIND_MS 1000
+#define FEW_CONNECTIONS 4
 #define HOUR_SWEEPS (3600 / NODE_SWEEP_SECONDS)
 
 /* A rollout of another process, which this host has staged, or could not; its functions are held until it is over. */
@@ -572,6 +576,21 @@ static bool shares_connection(const struct node_loop *l)
 	return pg_pool_stats(l->base->pool).max == 1;
 }
 
+/* `serve` keeps a connection for it; where it has few, they are for the requests. */
+static bool can_listen(const struct node_loop *l)
+{
+	return l->base->agent || pg_pool_stats(l->base->pool).max >= FEW_CONNECTIONS;
+}
+
+/* What would have been notified is looked for instead. */
+static void wait_blindly(struct node_loop *l, int64_t left)
+{
+	struct pollfd stop = {.fd = l->wake_fd, .events = POLLIN};
+
+	(void)poll(&stop, 1, (int)(left < 0 ? 0 : left < BLIND_MS ? left : BLIND_MS));
+	l->has_work = true;
+}
+
 static void stop_listening(struct node_loop *l)
 {
 	fleet_listens(l->base, false);
@@ -584,8 +603,13 @@ static bool listen_for_work(struct node_loop *l, struct err *e)
 {
 	int64_t next = l->next_beat_ms < l->next_sweep_ms ? l->next_beat_ms : l->next_sweep_ms;
 	int64_t left = next - monotonic_ms();
-	bool ok = l->conn != NULL || pg_acquire(l->base->pool, &l->conn, e);
+	bool ok;
 
+	if (!can_listen(l)) {
+		wait_blindly(l, left);
+		return true;
+	}
+	ok = l->conn != NULL || pg_acquire(l->base->pool, &l->conn, e);
 	/* Nobody waits for others in an agent. */
 	ok = ok && pg_listen(l->conn, l->base->agent ? LISTEN_FOR_WORK : LISTEN, e);
 	if (ok)
