@@ -23,6 +23,8 @@ static const struct {
 	{"import", cmd_import, "make functions of the directories that lie in the functions folder already"},
 	{"pull", cmd_pull, "copy all functions from another Management API, such as Supabase's own"},
 	{"drift", cmd_drift, "show, accept or revert what was changed on disk in deployed functions"},
+	{"node", cmd_node, "list the hosts that show functions; drain, check and remove them"},
+	{"status", cmd_status, "say how far the nodes of every project are"},
 	{"prune", cmd_prune, "remove what the retention setting keeps no longer"},
 	{"routes", cmd_routes, "list the API's routes with the scopes that they need"},
 };

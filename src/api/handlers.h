@@ -50,6 +50,14 @@ bool releases_list(struct call *c, struct err *e);
 bool releases_get(struct call *c, struct err *e);
 bool releases_rollback(struct call *c, struct err *e);
 
+/* nodes.c */
+bool nodes_list(struct call *c, struct err *e);
+bool nodes_list_all(struct call *c, struct err *e);
+bool nodes_drain(struct call *c, struct err *e);
+bool nodes_resume(struct call *c, struct err *e);
+bool nodes_check(struct call *c, struct err *e);
+bool nodes_remove(struct call *c, struct err *e);
+
 /* flat.c */
 bool flat_list(struct call *c, struct err *e);
 bool flat_get(struct call *c, struct err *e);

@@ -12,6 +12,7 @@
 #include "core/text.h"
 #include "service/change.h"
 #include "service/function.h"
+#include "service/roster.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -368,13 +369,22 @@ bool deployments_of_function(struct call *c, struct err *e)
 
 bool deployments_get(struct call *c, struct err *e)
 {
+	struct rollout_node_list nodes;
 	struct deployment d;
+	json_t *json;
 
 	if (!history_deployment(c->service, c->arena, c->project.ref, c->id, &d, e))
 		return false;
 	if (!principal_may_slug(&c->who, d.slug))
 		return err_set(e, ERR_NOT_FOUND, "deployment_not_found", "Deployment not found");
-	return response_json(c->resp, 200, view_deployment(c->arena, &d), e);
+	if (!roster_of_deployment(c->service, c->arena, c->id, &nodes, e))
+		return false;
+	json = view_deployment(c->arena, &d);
+	if (nodes.count > 0 && json_object_set_new(json, "nodes", view_rollout_nodes(c->arena, &nodes)) != 0) {
+		json_decref(json);
+		return err_no_memory(e);
+	}
+	return response_json(c->resp, 200, json, e);
 }
 
 /* Releases */

@@ -3,6 +3,7 @@
 #include "core/metrics.h"
 #include "service/drift.h"
 #include "service/function.h"
+#include "service/roster.h"
 
 #include <stdatomic.h>
 
@@ -67,6 +68,46 @@ static void render_inventory(struct buf *out, struct call *c)
 		   (long long)n.open_pending, (long long)n.open_staged, (long long)n.open_booted);
 }
 
+static void count_nodes(struct buf *out, const struct node_list *list)
+{
+	int live = 0;
+	int draining = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		live += list->items[i].alive && !list->items[i].draining;
+		draining += list->items[i].alive && list->items[i].draining;
+	}
+	buf_printf(out,
+		   "# HELP functions_admin_nodes Hosts that show functions, by state.\n"
+		   "# TYPE functions_admin_nodes gauge\n"
+		   "functions_admin_nodes{state=\"live\"} %d\n"
+		   "functions_admin_nodes{state=\"draining\"} %d\n"
+		   "functions_admin_nodes{state=\"away\"} %d\n",
+		   live, draining, (int)list->count - live - draining);
+}
+
+/* The id is the label: a name is anybody's text, and needs not be the only one. */
+static void render_nodes(struct buf *out, struct call *c)
+{
+	struct err failed = ERR_INIT;
+	struct node_list list;
+
+	if (!roster_list(c->service, c->arena, NULL, &list, &failed))
+		return;
+	count_nodes(out, &list);
+	buf_printf(out, "# HELP functions_admin_node_behind_generations Generations that a node does not show yet.\n"
+			"# TYPE functions_admin_node_behind_generations gauge\n");
+	for (size_t i = 0; i < list.count; i++)
+		buf_printf(out, "functions_admin_node_behind_generations{node=\"%s\"} %lld\n", list.items[i].id,
+			   (long long)list.items[i].behind);
+	buf_printf(out,
+		   "# HELP functions_admin_node_behind_seconds Age of the oldest change that a node does not show.\n"
+		   "# TYPE functions_admin_node_behind_seconds gauge\n");
+	for (size_t i = 0; i < list.count; i++)
+		buf_printf(out, "functions_admin_node_behind_seconds{node=\"%s\"} %lld.%03lld\n", list.items[i].id,
+			   (long long)(list.items[i].behind_ms / 1000), (long long)(list.items[i].behind_ms % 1000));
+}
+
 static void render_folder(struct buf *out, struct service *s)
 {
 	int64_t drifted = 0;
@@ -92,6 +133,7 @@ bool ops_metrics(struct call *c, struct err *e)
 	metrics_render(out, routes, route_name);
 	render_pool(out, &pool);
 	render_inventory(out, c);
+	render_nodes(out, c);
 	render_folder(out, c->service);
 	if (out->failed)
 		return err_no_memory(e);

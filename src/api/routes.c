@@ -20,6 +20,7 @@
 #define FUNCTIONS "/v1/projects/{ref}/functions"
 #define ANALYTICS "/v1/projects/{ref}/analytics/endpoints"
 #define MCP_METADATA "/.well-known/oauth-protected-resource"
+#define NODES "/v1/projects/{ref}/nodes"
 #define SECRETS "/v1/projects/{ref}/secrets"
 
 const struct route api_routes[] = {
@@ -43,6 +44,13 @@ const struct route api_routes[] = {
 	{"PATCH", "/v1/projects/{ref}/settings", SCOPE_PROJECTS_ADMIN, 0, projects_set_settings},
 
 	{"GET", "/v1/projects/{ref}/doctor", SCOPE_PROJECTS_ADMIN, 0, doctor_get},
+
+	{"GET", "/v1/nodes", SCOPE_FUNCTIONS_READ, 0, nodes_list_all},
+	{"GET", NODES, SCOPE_FUNCTIONS_READ, 0, nodes_list},
+	{"POST", NODES "/{id}/drain", SCOPE_PROJECTS_ADMIN, 0, nodes_drain},
+	{"POST", NODES "/{id}/resume", SCOPE_PROJECTS_ADMIN, 0, nodes_resume},
+	{"POST", NODES "/{id}/check", SCOPE_PROJECTS_ADMIN, 0, nodes_check},
+	{"DELETE", NODES "/{id}", SCOPE_PROJECTS_ADMIN, 0, nodes_remove},
 
 	{"GET", FUNCTIONS, SCOPE_FUNCTIONS_READ, 0, functions_list},
 	{"POST", FUNCTIONS, SCOPE_FUNCTIONS_WRITE, 0, functions_create},

@@ -180,6 +180,44 @@ json_t *view_deployment(struct arena *a, const struct deployment *d)
 		time_or_null(a, d->verified_at), "finished_at", time_or_null(a, d->finished_at));
 }
 
+json_t *view_rollout_nodes(struct arena *a, const struct rollout_node_list *list)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct rollout_node *n = &list->items[i];
+		json_t *error = n->error_code == NULL
+					? NULL
+					: json_pack("{s:s, s:s*}", "code", n->error_code, "message", n->error_message);
+
+		if (json_array_append_new(array, json_pack("{s:s, s:o*, s:o*, s:b, s:o*}", "name", n->name, "staged_at",
+							   time_or_null(a, n->staged_at), "active_at",
+							   time_or_null(a, n->active_at), "verified", n->verified,
+							   "error", error)) != 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
+}
+
+json_t *view_node(struct arena *a, const struct node *n)
+{
+	json_t *error =
+		n->error_code == NULL
+			? NULL
+			: json_pack("{s:s, s:s*, s:I, s:o*}", "code", n->error_code, "message", n->error_message,
+				    "generation", (json_int_t)n->failed_generation, "at", time_or_null(a, n->error_at));
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:I, s:b, s:I, s:I, s:I, s:s, s:s, s:s, s:o*}", "id",
+			 n->id, "project", n->project_ref, "name", n->name, "kind", n->kind, "program", n->program,
+			 "alive", n->alive, "draining", n->draining, "generation", (json_int_t)n->generation,
+			 "verified", n->verified, "behind", (json_int_t)n->behind, "behind_ms",
+			 (json_int_t)n->behind_ms, "secrets_revision", (json_int_t)n->secrets_revision, "shown_at",
+			 view_time(a, n->shown_at), "started_at", view_time(a, n->started_at), "seen_at",
+			 view_time(a, n->seen_at), "error", error);
+}
+
 static json_t *version_or_null(int version)
 {
 	return version != 0 ? json_integer(version) : json_null();

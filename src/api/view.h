@@ -7,6 +7,7 @@
 #include "core/model.h"
 #include "service/audit.h"
 #include "service/history.h"
+#include "service/roster.h"
 
 #include <jansson.h>
 
@@ -33,6 +34,8 @@ json_t *view_difference(const struct difference *d);
 /* {"verify_jwt": [from, to], ...}: what else is not the same. */
 json_t *view_changed_settings(const struct version *from, const struct version *to);
 json_t *view_deployment(struct arena *a, const struct deployment *d);
+json_t *view_rollout_nodes(struct arena *a, const struct rollout_node_list *list);
+json_t *view_node(struct arena *a, const struct node *n);
 json_t *view_release(struct arena *a, const struct release *r);
 
 json_t *view_token(struct arena *a, const struct access_token *t);

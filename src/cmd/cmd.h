@@ -22,6 +22,8 @@ int cmd_project(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_pull(int argc, char **argv);
 int cmd_drift(int argc, char **argv);
+int cmd_node(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 

@@ -138,6 +138,12 @@ test('every operation succeeds as described', async () => {
   await ok(200, 'POST', `/v1/projects/${REF}/releases/${releases.json.data[0].id}/rollback`);
   await ok(200, 'PATCH', `/v1/projects/${REF}/settings`, { json: { retention: { versions: 50 }, smoke_test: null } });
   await ok(200, 'GET', `/v1/projects/${REF}/settings`);
+  await ok(200, 'GET', '/v1/nodes');
+  const [node] = (await ok(200, 'GET', `/v1/projects/${REF}/nodes`)).json.data;
+  for (const order of ['drain', 'resume', 'check']) await ok(200, 'POST', `/v1/projects/${REF}/nodes/${node.id}/${order}`);
+  service.sql(`INSERT INTO functions_admin.nodes SELECT gen_random_uuid(), project_ref, 'gone', kind, program, false, false, started_at, now(), generation, shown_at, verified, secrets_revision FROM functions_admin.nodes`);
+  const gone = (await ok(200, 'GET', `/v1/projects/${REF}/nodes`)).json.data.find((n) => n.name === 'gone');
+  await ok(200, 'DELETE', `/v1/projects/${REF}/nodes/${gone.id}`);
   assert.equal((await ok(200, 'GET', `/v1/projects/${REF}/doctor`)).json.healthy, true);
   await ok(200, 'GET', service.functions('/hello/files?version=1'));
   await ok(200, 'POST', service.functions('/hello/validate'), { body: again.body, headers: { 'content-type': again.type } });

@@ -12,7 +12,7 @@ after(() => postgres?.remove());
 
 /** A host: a folder, a runtime of its own, and the program over the database of `of`. */
 async function host(command, of, options = {}) {
-  const service = makeService(postgres, { command, options: { node_lease: '3s', node_timeout: '8s', ...options }, migrate: !of, ...(of && { database: of.database }) });
+  const service = makeService(postgres, { command, options: { node_lease: '5s', node_timeout: '20s', ...options }, migrate: !of, ...(of && { database: of.database }) });
   const runtime = await startRuntime(service.functionsDir);
   service.writeConfig({ runtime_url: runtime.url });
   const self = {
@@ -94,13 +94,47 @@ describe('a serve and two agents', () => {
     const file = path.join(east.service.functionsDir, entry.path, 'source/index.ts');
     fs.chmodSync(file, 0o644);
     fs.writeFileSync(file, 'as changed!');
-    const id = api.service.sql(`UPDATE functions_admin.nodes SET check_asked = true WHERE name = 'east' RETURNING id`);
-    assert.ok(id);
+    assert.equal(api.service.run('node', ['check', 'east']).status, 0);
     await until('it is put back', () => { try { return fs.readFileSync(file, 'utf8') === 'as deployed'; } catch { return false; } });
     fs.rmSync(path.join(east.service.functionsDir, '.releases'), { recursive: true });
     await east.service.stop();
     await east.start();
     await until('it is built anew', async () => (await east.call('hello')) === 'as deployed');
+  });
+
+  test('drained, a node is not waited for, and follows all the same; it is listed, checked and removed by API and command', async () => {
+    const list = async () => (await api.service.ask('GET', `/v1/projects/${REF}/nodes`)).json.data;
+    const order = (method, id, rest = '') => api.service.ask(method, `/v1/projects/${REF}/nodes/${id}${rest}`);
+    assert.deepEqual((await list()).map((n) => [n.name, n.kind, n.alive, n.draining, n.behind]), [['api', 'serve', true, false, 0], ['east', 'agent', true, false, 0], ['west', 'agent', true, false, 0]]);
+    assert.deepEqual((await api.service.ask('GET', '/v1/nodes')).json.data.map((n) => n.name), ['api', 'east', 'west']);
+    const east_id = (await list())[1].id;
+    assert.equal((await order('POST', east_id, '/drain')).status, 200);
+    east.runtime.bootsNothing = true;
+    const answer = await api.service.deploy('hello', 'without east');
+    assert.equal(answer.status, 201, answer.text);
+    await until('east follows', async () => (await east.call('hello')) === 'without east');
+    const [deployment] = (await api.service.ask('GET', `/v1/projects/${REF}/deployments`)).json.data;
+    const { nodes: states } = (await api.service.ask('GET', `/v1/projects/${REF}/deployments/${deployment.id}`)).json;
+    assert.deepEqual(states.filter((n) => n.name === 'west').map((n) => [typeof n.staged_at, typeof n.active_at, n.verified]), [['string', 'string', true]]);
+    east.runtime.bootsNothing = false;
+
+    const node = (...args) => api.service.run('node', args);
+    assert.match(node().stdout, /^ {2}east +agent +draining /m);
+    assert.deepEqual([node('resume', 'east').status, nodes(api).find(([name]) => name === 'east')[3]], [0, 'f']);
+    assert.deepEqual([api.service.run('status').status, node('drain', 'nobody').status, node('paint', 'east').status], [0, 5, 2]);
+    const alive = await order('DELETE', east_id);
+    assert.deepEqual([alive.status, alive.json.code], [409, 'node_alive']);
+    assert.equal((await order('POST', east_id, '/check')).status, 200);
+    assert.equal((await order('POST', '00000000-0000-4000-8000-000000000000', '/drain')).status, 404);
+    await west.service.stop();
+    assert.equal(api.service.run('status').status, 1, 'one is away');
+    assert.equal(node('remove', 'west').status, 0);
+    assert.deepEqual((await list()).map((n) => n.name), ['api', 'east']);
+    assert.deepEqual(JSON.parse(api.service.run('status', ['--json']).stdout)[0].nodes.map((n) => [n.name, n.state]), [['api', 'live'], ['east', 'live']]);
+    const metrics = (await api.service.ask('GET', '/metrics')).text;
+    assert.match(metrics, /^functions_admin_nodes\{state="live"\} 2$/m);
+    assert.match(metrics, new RegExp(`^functions_admin_node_behind_generations\\{node="${east_id}"\\} 0$`, 'm'));
+    assert.equal(api.service.sql(`SELECT string_agg(action, ',' ORDER BY seq) FROM functions_admin.audit_log WHERE action LIKE 'node.%' AND outcome = 'done'`), 'node.drain,node.resume,node.check,node.remove');
   });
 
   test('secrets are on every node when they are said to be', async () => {
