@@ -576,10 +576,12 @@ static bool shares_connection(const struct node_loop *l)
 	return pg_pool_stats(l->base->pool).max == 1;
 }
 
-/* `serve` keeps a connection for it; where it has few, they are for the requests. */
+/* Where a pooler hands connections on, notifications find nobody. `serve` keeps a connection for them; where it has
+ * few, they are for the requests. */
 static bool can_listen(const struct node_loop *l)
 {
-	return l->base->agent || pg_pool_stats(l->base->pool).max >= FEW_CONNECTIONS;
+	return pg_pool_keeps_sessions(l->base->pool) &&
+	       (l->base->agent || pg_pool_stats(l->base->pool).max >= FEW_CONNECTIONS);
 }
 
 /* What would have been notified is looked for instead. */
