@@ -1,9 +1,11 @@
 // Several processes over one database, each with a folder of its own: nobody ends the deployments of one that lives, and
 // those of one that is gone do not stay open.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
-import { makeService, startPostgres, startRuntime, until } from '../lib/service.mjs';
+import { request } from '../lib/fastcgi.mjs';
+import { makeService, REF, SERVICE_ROLE, startPostgres, startRuntime, until } from '../lib/service.mjs';
 
 let postgres;
 before(async () => { postgres = await startPostgres(); });
@@ -246,5 +248,92 @@ describe('Idempotency-Key', () => {
       await until('the sweep gives it up', () => claims(first).length === 0);
       assert.equal((await ask(first)).status, 201);
     });
+  });
+});
+
+test('what one has answered the other one shows: 10,000 reads after writes', async () => {
+  const first = makeService(postgres), second = makeService(postgres, { migrate: false });
+  const LANES = 8, READS = 10_000;
+  let reads = 0, writes = 0;
+  try {
+    second.writeConfig({ database_url: first.options.database_url });
+    for (const service of [first, second]) await service.start();
+    const digest = (text) => createHash('sha256').update(text).digest('hex');
+    const ask = async (service, method, path, { json, token = SERVICE_ROLE } = {}) => {
+      const body = json === undefined ? '' : JSON.stringify(json);
+      return request(service.socket, { method, path, body, headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) } });
+    };
+    /** One client, with a function, a secret and tokens of its own: writes to one process and at once reads from the other. */
+    async function lane(i) {
+      const slug = `f${i}`, functions = (rest = '') => `/v1/projects/${REF}/functions${rest}`;
+      assert.equal((await first.deploy(slug, slug)).status, 201);
+      for (let round = 0; reads < READS; round++) {
+        const [to, from] = (i + round) % 2 ? [first, second] : [second, first];
+        const write = async (status, method, path, json) => {
+          const answer = await ask(to, method, path, { json });
+          assert.equal(answer.status, status, answer.text);
+          writes++;
+          return answer;
+        };
+        const read = async (path, seen, token) => {
+          const answer = await ask(from, 'GET', path, { token });
+          assert.deepEqual(seen(answer), true, `round ${round} of ${slug}: ${path} is ${answer.status} ${answer.text}`);
+          reads++;
+        };
+        const name = `name ${round}`, memory = 64 + round % 64, value = `value ${round}`;
+        await write(200, 'PATCH', functions(`/${slug}`), { name });
+        await read(functions(), (a) => a.json.find((f) => f.slug === slug).name === name);
+        await read(functions(`/${slug}`), (a) => a.json.name === name);
+        const { json: changed } = await write(200, 'PATCH', functions(`/${slug}/settings`), { limits: { memory_mb: memory } });
+        await read(functions(`/${slug}/settings`), (a) => a.json.effective.limits.memory_mb === memory);
+        await read(functions(`/${slug}/versions`), (a) => a.json.data[0].version === changed.version);
+        await write(201, 'POST', functions(`/${slug}/secrets`), [{ name: 'KEY', value }]);
+        await read(functions(`/${slug}/secrets`), (a) => a.json.find((s) => s.name === 'KEY').value === digest(value));
+        const { json: token } = await write(201, 'POST', '/v1/access-tokens', { name: slug, scopes: ['functions:read'] });
+        const withToken = [functions(), functions(`/${slug}`), functions(`/${slug}/settings`), '/v1/session'];
+        for (const path of withToken) await read(path, (a) => a.status === 200, token.token);
+        await write(200, 'DELETE', `/v1/access-tokens/${token.id}`);
+        for (const path of withToken) await read(path, (a) => a.status === 401, token.token);
+      }
+    }
+    await Promise.all(Array.from({ length: LANES }, (_, i) => lane(i)));
+    assert.ok(reads >= READS && writes > READS / 3, `${reads} reads after ${writes} writes`);
+  } finally {
+    for (const service of [first, second]) await service.remove();
+  }
+});
+
+test('rate limits: each process counts for itself, so two grant twice as much and not more', async () => {
+  await withTwo(async (first, second) => {
+    for (const service of [first, second]) {
+      service.writeConfig({ rate_limit: 'on', rate_write: '5' });
+      await service.start();
+    }
+    const answers = [];
+    for (let i = 0; i < 14; i++) answers.push(await (i % 2 ? first : second).ask('DELETE', first.functions('/nothing')));
+    assert.deepEqual(answers.map((a) => a.status), [...Array(10).fill(404), ...Array(4).fill(429)]);
+  });
+});
+
+test('a program from before the claims, on the newest schema: its statements work, and it does not carry out what a newer one does', async () => {
+  await withTwo(async (first, _, runtime) => {
+    await first.start();
+    const hold = runtime.hold('kept');
+    const deploy = () => first.deploy('kept', 'kept', { headers: { 'idempotency-key': 'claimed' } });
+    const running = deploy();
+    await hold.reached;
+    const who = first.sql('SELECT principal FROM functions_admin.idempotency_keys');
+    // As the program asked until migration 12; what is found and has another request's digest is refused (422).
+    const find = (key) => first.sql(`SELECT length(request), status::int4, length(answer) FROM functions_admin.idempotency_keys WHERE principal = '${who}' AND key = '${key}' AND created_at > now() - interval '24 hours'`);
+    const insert = (key) => first.sql(`INSERT INTO functions_admin.idempotency_keys (principal, key, request, status, answer) VALUES ('${who}', '${key}', sha256('request'), 201::int4, 'sealed')
+      ON CONFLICT (principal, key) DO UPDATE SET request = EXCLUDED.request, status = EXCLUDED.status, answer = EXCLUDED.answer, created_at = now()`);
+    assert.equal(find('claimed'), '0|0|0');
+    hold.release();
+    assert.equal((await running).status, 201);
+    assert.match(find('claimed'), /^32\|201\|/);
+    insert('of-the-old-one');
+    assert.equal(find('of-the-old-one'), '32|201|6');
+    const reused = await first.deploy('kept', 'kept', { headers: { 'idempotency-key': 'of-the-old-one' } });
+    assert.deepEqual([reused.status, reused.json.code], [422, 'idempotency_key_reused']);
   });
 });

@@ -1,6 +1,8 @@
 // The program through a real PgBouncer: a good part of the API, with fewer connections to the server than it has workers.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { agree } from '../lib/agree.mjs';
 import { missing, startPgbouncer } from '../lib/pgbouncer.mjs';
@@ -83,6 +85,18 @@ describe('session mode', { skip }, () => {
       await service.stop();
       assert.equal(pooler.sql(service.database, 'SHOW search_path'), '"$user", public');
       assert.equal(pooler.sql(service.database, 'SELECT current_user'), 'postgres');
+    });
+  });
+
+  test('one connection is enough, also for all releases at once after a lost folder', async () => {
+    await withPooler({ mode: 'session', size: 1, options: { db_connections: '1' } }, async ({ service, runtime }) => {
+      await service.start();
+      await Promise.all(SLUGS.map((slug) => useTheApi(service, runtime, slug)));
+      await service.stop();
+      for (const name of fs.readdirSync(service.functionsDir)) fs.rmSync(path.join(service.functionsDir, name), { recursive: true });
+      await service.start();
+      await agree(service, runtime, SLUGS);
+      cleanLog(service);
     });
   });
 });
@@ -170,6 +184,16 @@ describe('transaction mode', { skip }, () => {
         return answer.status === 200 && answer;
       });
       assert.equal(first.json[0].name, 'restored');
+    });
+  });
+
+  test('without the option a pooler in this mode does not serve, and the log shows why', async () => {
+    await withPooler({ mode: 'transaction', size: 3 }, async ({ service }) => {
+      await service.start({ ready: false });
+      await until('the log shows it', async () => {
+        await Promise.all(Array.from({ length: 8 }, () => service.ask('GET', service.functions()).catch(() => null)));
+        return /error .*database: .*prepared statement "\w+" (already exists|does not exist)/.test(service.log);
+      });
     });
   });
 
