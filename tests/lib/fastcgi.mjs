@@ -1,6 +1,7 @@
 // A tiny FastCGI peer: it talks to the program as nginx does, but checks, buffers and normalises nothing, so that what
 // nginx would refuse by itself reaches the program.
 import net from 'node:net';
+import { seen } from './leaks.mjs';
 
 export const BEGIN = 1, ABORT = 2, END = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, STDERR = 7, GET_VALUES = 9, GET_VALUES_RESULT = 10, UNKNOWN_TYPE = 11;
 
@@ -124,6 +125,7 @@ export function begin(address, { method = 'GET', path = '/', headers = {}, body 
 /** One request and its answer: {status, headers, body, text, json}. */
 export async function request(address, options) {
   const answer = await begin(address, options).response;
+  seen(options?.method ?? 'GET', options?.path ?? '/', options?.body, answer);
   return Object.defineProperty(answer, 'json', { get: () => JSON.parse(answer.text) });
 }
 

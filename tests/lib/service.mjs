@@ -12,6 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from './fastcgi.mjs';
+import { know, knowTokens, searchCores, searchFolders, searchProcess, searchText } from './leaks.mjs';
 import { conforms } from './openapi.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -49,7 +50,9 @@ export function temporaryFolder(prefix = 'fa-test-') {
 const encode = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 export function jwt(claims, secret, header = {}) {
   const signed = `${encode({ alg: 'HS256', typ: 'JWT', ...header })}.${encode(claims)}`;
-  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+  const token = `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+  if (claims.role !== 'anon') know('a JWT', token.slice(signed.length - 20));
+  return token;
 }
 export const hour = () => Math.floor(Date.now() / 1000) + 3600;
 
@@ -97,6 +100,8 @@ export async function startPostgres({ environment = {}, standbyOf } = {}) {
     },
     async remove() {
       await server.stop('SIGQUIT');
+      // Rows of all databases, with those that were removed, the write-ahead log, the server's log.
+      searchFolders([folder]);
       fs.rmSync(folder, { recursive: true, force: true });
     },
     psql: (database, user, text) => ['-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', folder, '-U', user, '-d', database, '-c', text],
@@ -132,6 +137,7 @@ export const SECRETS = {
   master_key: '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff',
   runtime_token: 'runtime-token-0123456789abcdef0123456789abcdef',
 };
+for (const [name, value] of Object.entries(SECRETS)) if (name !== 'publishable_key') know(name, value);
 export const SERVICE_ROLE = jwt({ role: 'service_role', iss: 'supabase', exp: hour() }, SECRETS.jwt_secret);
 export const ANON = jwt({ role: 'anon', iss: 'supabase', exp: hour() }, SECRETS.jwt_secret);
 
@@ -147,6 +153,8 @@ export function checkReports(text) {
 export function run(args, { env = {}, input = '', cwd, as = {} } = {}) {
   const done = spawnSync(BINARY, args, { env: { PATH: process.env.PATH, ...REAL, ...env }, input, encoding: 'utf8', cwd, ...as });
   checkReports(done.stderr ?? '');
+  if (args[0] === 'token') knowTokens(done.stdout ?? '');
+  searchText(`what ${args[0]} says`, done.stderr ?? '');
   return done;
 }
 
@@ -167,8 +175,11 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     spool_dir: folder, workers: '8', rate_limit: 'dry', allow_root: 'on', sandbox: 'on', anon_key: ANON, service_role_key: SERVICE_ROLE, public_url: 'https://supabase.example', ...SECRETS, ...options,
   };
   const config = path.join(folder, 'fa.conf');
-  let child, log = '', ended;
+  let child, log = '', ended, given = '';
 
+  // The configuration, and what only the runtime's user reads.
+  const meant = (file, name) => file === config || Object.entries(all).some(([option, value]) => option.endsWith('_file') && value === file)
+    || (path.dirname(file).endsWith('/.functions-admin') && (path.basename(file) === 'secrets.json' ? name.startsWith('the secret ') : path.basename(file) === 'runtime-token' && name === 'runtime_token'));
   const service = {
     folder, functionsDir, database, socket, config, options: all,
     get log() { return log; },
@@ -176,6 +187,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     get child() { return child; },
     writeConfig(more = {}) {
       Object.assign(all, more);
+      for (const [name, value] of Object.entries(all)) if (/secret|_key|_token|password/.test(name) && !/_(file|command)$|anon|publishable/.test(name) && value) for (const each of String(value).split(', ')) know(name, each);
       fs.writeFileSync(config, Object.entries(all).filter(([, value]) => value !== null).map(([name, value]) => `${name} = ${value}\n`).join(''), { mode: 0o600 });
     },
     run: (command, args = [], how = {}) => run([command, '--config', config, ...args], how),
@@ -185,6 +197,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
       const words = [...wrapper, BINARY, command, '--config', config, ...args];
       child = spawn(words[0], words.slice(1), { stdio, env: { PATH: process.env.PATH, ...REAL, ...env }, ...as });
       const mine = child, from = log.length;
+      given = JSON.stringify(env);
       children.add(mine);
       mine.once('exit', () => children.delete(mine));
       for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text; });
@@ -200,10 +213,12 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     /** Ends the program and gives its exit code; a sanitizer's report fails. */
     async stop(signal = 'SIGTERM') {
       if (!child) return undefined;
+      searchProcess(child.pid, given);
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
       const code = await ended;
       checkReports(log);
       // The service's role lacks a right that something needs (sql/service_role.sql).
+      searchText('the log', log);
       if (/database: .*permission denied/.test(log)) throw new Error(`a right is missing:\n${log}`);
       if (signal === 'SIGTERM' && code !== 0) throw new Error(`the program's exit code is ${code}:\n${log}`);
       return code;
@@ -212,6 +227,8 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     clearLog() { log = ''; },
     async remove() {
       if (child && child.exitCode === null && child.signalCode === null) await service.stop();
+      searchCores(folder, process.cwd());
+      searchFolders([folder], meant);
       fs.rmSync(folder, { recursive: true, force: true });
     },
     // ---- Requests, straight at the program. The service_role key goes along unless headers say otherwise. Every answer is held

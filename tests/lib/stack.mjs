@@ -11,6 +11,7 @@ import "node:test";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import pg from "pg";
+import { know, searchCores, searchFolders, searchProcess, seen } from "./leaks.mjs";
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const MODULES = path.join(ROOT, "tests/node_modules");
@@ -86,6 +87,12 @@ export async function request(url, { method = "GET", headers = {}, body } = {}) 
       try {
         json = JSON.parse(text);
       } catch { /* not JSON: the caller looks at text or bytes */ }
+      try {
+        seen(method, url.slice(origin.length), bytes, { status: response.statusCode, text });
+      } catch (error) {
+        reject(error);
+        return;
+      }
       resolve({ status: response.statusCode, headers: response.headers, text, json, bytes: all });
     });
     out.end(bytes);
@@ -179,6 +186,19 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
     return [line.slice(0, at), line.slice(at + 1)];
   }));
   const ref = env.PROJECT_REF;
+  const conf = (name) => path.join(place, "conf", name);
+  for (const [, name, value] of fs.readFileSync(conf("secrets.env"), "utf8").matchAll(/^([A-Z_]+)=(.+)$/gm)) {
+    if (!/^(PROJECT_REF|ANON_KEY|PUBLISHABLE_KEY|DASHBOARD_USERNAME)$/.test(name)) know(name, value.replace(/^sbp_/, ""));
+  }
+  // What belongs where only its user reads: the keys' own files, and the secrets' one.
+  const meant = (file, name) => file.startsWith(conf("")) || file === path.join(place, "pg/passfile")
+    || (path.dirname(file).endsWith("/.functions-admin") && (path.basename(file) === "secrets.json" ? name.startsWith("the secret ") : path.basename(file) === "runtime-token" && name === "RUNTIME_TOKEN"));
+  /** Nothing of the stack's keys, of its tokens and of its functions' secrets may have left its place. */
+  const search = () => {
+    for (const name of ["functions-admin", "nginx", "postgres"]) if (stack.pid(name)) searchProcess(stack.pid(name));
+    searchCores(place);
+    searchFolders([place], meant);
+  };
 
   const withToken = (headers = {}, token) => token === null ? headers : { authorization: `Bearer ${token}`, ...headers };
   let pool;
@@ -295,7 +315,11 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
       for (const close of closing) await close().catch(() => {});
       await pool?.end().catch(() => {});
       farewell += log();
-      destroy();
+      try {
+        search();
+      } finally {
+        destroy();
+      }
     },
   };
   return stack;
