@@ -262,6 +262,12 @@ CREATE TABLE functions_admin.idempotency_keys (
     CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 
+CREATE TABLE functions_admin.installation (
+    one boolean DEFAULT true NOT NULL,
+    fingerprint bytea NOT NULL,
+    CONSTRAINT installation_one_check CHECK (one)
+);
+
 CREATE TABLE functions_admin.instances (
     id uuid NOT NULL,
     alive_until timestamp with time zone NOT NULL
@@ -446,6 +452,9 @@ ALTER TABLE ONLY functions_admin.function_traffic
 
 ALTER TABLE ONLY functions_admin.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (principal, key);
+
+ALTER TABLE ONLY functions_admin.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY functions_admin.instances
     ADD CONSTRAINT instances_pkey PRIMARY KEY (id);

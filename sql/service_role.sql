@@ -49,6 +49,7 @@ BEGIN
     ('function_events', 'SELECT, INSERT'),
     ('function_traffic', 'SELECT, INSERT, DELETE'),
     ('idempotency_keys', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('installation', 'SELECT, INSERT'),
     ('instances', 'SELECT, INSERT, UPDATE, DELETE'),
     ('nodes', 'SELECT, INSERT, UPDATE, DELETE'),
     ('projects', 'SELECT, INSERT, UPDATE'),

@@ -2,6 +2,7 @@
 #include "cmd/daemon.h"
 #include "core/log.h"
 #include "service/node.h"
+#include "service/ownership.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,10 @@ static bool start(struct running *r, struct err *e)
 		return false;
 	r->service->agent = true;
 	pg_pool_take_role(r->service->pool, r->cfg->db_role);
+	/* A database that is away now is no reason: what the folder shows goes on being served. */
+	if (!ownership_check(r->service, e) && e->kind == ERR_CONFLICT)
+		return false;
+	*e = (struct err)ERR_INIT;
 	return service_open_folder(r->service, e) && node_start(&r->node, r->service, e) && daemon_write_pid(r->cfg, e);
 }
 

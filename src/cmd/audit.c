@@ -164,8 +164,7 @@ static bool run(struct audits *t, int argc, char **argv, int *status, struct err
 		return false;
 	for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
 		if (argc >= 2 && text_eq(argv[1], actions[i].name))
-			return service_open(&t->service, t->cfg, 1, e) &&
-			       actions[i].run(t, argc - 1, argv + 1, status, e);
+			return cmd_open(&t->service, t->cfg, e) && actions[i].run(t, argc - 1, argv + 1, status, e);
 	(void)err_set(e, ERR_USAGE, NULL, "audit needs verify, export or prune");
 	return err_hint(e, "functions-admin audit --help");
 }

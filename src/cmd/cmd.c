@@ -2,11 +2,17 @@
 
 #include "core/crypto.h"
 #include "core/text.h"
+#include "service/ownership.h"
 
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+bool cmd_open(struct service **out, const struct config *cfg, struct err *e)
+{
+	return service_open(out, cfg, 1, e) && ownership_check(*out, e);
+}
 
 int cmd_fail(const struct err *e)
 {

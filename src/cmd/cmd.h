@@ -27,6 +27,11 @@ int cmd_status(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 
+struct service;
+
+/* service_open() for a command: refuses the database of another installation. */
+MUST_CHECK bool cmd_open(struct service **out, const struct config *cfg, struct err *e);
+
 /* Prints "functions-admin: message" and the hint on standard error; returns the exit status. */
 int cmd_fail(const struct err *e);
 

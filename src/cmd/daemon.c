@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/sandbox.h"
 #include "service/function.h"
+#include "service/ownership.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ bool daemon_give_up(const struct config *cfg, struct err *e)
 bool daemon_check_schema(struct service *s, struct err *e)
 {
 	struct arena *a = arena_new(0);
-	bool ok = a != NULL ? function_ready(s, a, e) : err_no_memory(e);
+	bool ok = a != NULL ? function_ready(s, a, e) && ownership_claim(s, e) : err_no_memory(e);
 
 	arena_free(a);
 	return ok;

@@ -16,7 +16,7 @@ void daemon_block_signals(sigset_t *signals);
 /* Root, capabilities, files, connections (core/sandbox.h). Before any thread starts, so that all are held by it. */
 MUST_CHECK bool daemon_give_up(const struct config *cfg, struct err *e);
 
-/* The schema must be there: with an older one call after call would fail, with errors that say nothing. */
+/* The schema must be there, and ours: with an older one call after call would fail, with errors that say nothing. */
 MUST_CHECK bool daemon_check_schema(struct service *s, struct err *e);
 
 /* config_load() takes its options out of the array that it is given; a reload needs them again. free() the array. */

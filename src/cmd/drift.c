@@ -121,7 +121,7 @@ int cmd_drift(int argc, char **argv)
 	if (q.ref == NULL)
 		q.ref = "default";
 	if (!config_load(&cfg, &argc, argv, own, &e) || !read_words(argc, argv, &q, &e) ||
-	    !service_open(&service, cfg, 1, &e) ||
+	    !cmd_open(&service, cfg, &e) ||
 	    !(q.action != NULL ? act(service, cfg, &q, &e) : show(service, cfg, &q, &drifted, &e)))
 		status = cmd_fail(&e);
 	else if (drifted > 0)

@@ -99,7 +99,7 @@ int cmd_import(int argc, char **argv)
 		argv++;
 		argc--;
 	}
-	if (e.kind != ERR_NONE || !cmd_no_more(argc, argv, &e) || !service_open(&service, cfg, 1, &e) ||
+	if (e.kind != ERR_NONE || !cmd_no_more(argc, argv, &e) || !cmd_open(&service, cfg, &e) ||
 	    !run(service, cfg, ref != NULL ? ref : "default", body, json, &refused, &e))
 		status = cmd_fail(&e);
 	else if (refused > 0)

@@ -2,20 +2,24 @@
 
 #include "cmd/cmd.h"
 #include "core/text.h"
-#include "service/service.h"
+#include "service/ownership.h"
 #include "store/project.h"
 #include "store/role.h"
 
 #include <stdio.h>
 
 static const char help[] =
-	"Usage: functions-admin migrate [--status] [--json] [--config FILE] [--OPTION VALUE]...\n"
+	"Usage: functions-admin migrate [--status] [--replace-master-key] [--json] [--config FILE] [--OPTION "
+	"VALUE]...\n"
 	"\n"
 	"Brings the database's schema (functions_admin) to what this program needs. Safe to repeat, and to run\n"
 	"from several places at once.\n"
 	"\n"
-	"  --status  only says where the database stands; exit status 1 where something is to be done\n"
-	"  --json    prints the result as JSON\n";
+	"  --status              only says where the database stands; exit status 1 where something is to be done\n"
+	"  --replace-master-key  takes over a database of an installation with another master_key, which is else "
+	"refused;\n"
+	"                        access tokens, sealed secrets and audit entries of that key are of no use then\n"
+	"  --json                prints the result as JSON\n";
 
 struct progress {
 	bool quiet;
@@ -71,55 +75,71 @@ static bool check_session(const struct service *s, struct err *e)
 			   "session mode.");
 }
 
-static bool migrate(struct service *s, struct pg_conn *c, struct arena *a, bool only_status, bool json,
-		    int *exit_status, struct err *e)
+/* What the command line says. */
+struct asked {
+	bool only_status;
+	bool replace;
+	bool json;
+};
+
+static bool migrate(struct service *s, struct pg_conn *c, struct arena *a, const struct asked *q, int *exit_status,
+		    struct err *e)
 {
 	const struct config *cfg = s->cfg;
-	struct progress p = {.quiet = json};
+	struct progress p = {.quiet = q->json};
 	struct migrate_status status;
 
-	if (!only_status && !check_session(s, e))
+	if (!q->only_status && !check_session(s, e))
 		return false;
-	if (!only_status && !migrate_run(c, a, applied, &p, e))
+	if (!q->only_status && !migrate_run(c, a, applied, &p, e))
 		return false;
 	/* The project that this installation is about is there as soon as its tables are. */
-	if (!only_status && cfg->project_ref != NULL && !project_ensure(c, a, cfg->project_ref, cfg->project_name, e))
+	if (!q->only_status && cfg->project_ref != NULL &&
+	    !project_ensure(c, a, cfg->project_ref, cfg->project_name, e))
 		return false;
 	if (!migrate_get_status(c, a, &status, e))
 		return false;
-	*exit_status = only_status && status.applied < status.known;
-	if (!report(&status, p.count, json, e))
+	*exit_status = q->only_status && status.applied < status.known;
+	if (!report(&status, p.count, q->json, e))
 		return false;
-	return json || only_status || tell_role(cfg, c, a, e);
+	return q->json || q->only_status || tell_role(cfg, c, a, e);
+}
+
+/* The mark that says whose database it is comes last: before, its table may not be there. */
+static bool run(struct service *s, struct arena *a, const struct asked *q, int *exit_status, struct err *e)
+{
+	struct pg_conn *c = NULL;
+	bool ok = pg_acquire(s->pool, &c, e) && migrate(s, c, a, q, exit_status, e);
+
+	pg_release(c);
+	if (!ok || q->only_status)
+		return ok;
+	return q->replace ? ownership_take(s, e) : ownership_claim(s, e);
 }
 
 int cmd_migrate(int argc, char **argv)
 {
-	static const char *const own[] = {"--help", "--status", "--json", NULL};
+	static const char *const own[] = {"--help", "--status", "--replace-master-key", "--json", NULL};
 	struct config *cfg = NULL;
 	struct service *s = NULL;
-	struct pg_conn *c = NULL;
 	struct arena *a = arena_new(0);
 	struct err e = ERR_INIT;
+	struct asked q;
 	int status = 0;
-	bool only_status;
-	bool json;
 
 	if (cmd_flag(&argc, argv, "--help")) {
 		(void)fputs(help, stdout);
 		arena_free(a);
 		return 0;
 	}
-	only_status = cmd_flag(&argc, argv, "--status");
-	json = cmd_flag(&argc, argv, "--json");
+	q.only_status = cmd_flag(&argc, argv, "--status");
+	q.replace = cmd_flag(&argc, argv, "--replace-master-key");
+	q.json = cmd_flag(&argc, argv, "--json");
 	if (a == NULL)
 		(void)err_no_memory(&e);
-	else if (config_load(&cfg, &argc, argv, own, &e) && cmd_no_more(argc, argv, &e) &&
-		 service_open(&s, cfg, 1, &e) && pg_acquire(s->pool, &c, &e))
-		(void)migrate(s, c, a, only_status, json, &status, &e);
-	if (e.kind != ERR_NONE)
+	if (a == NULL || !config_load(&cfg, &argc, argv, own, &e) || !cmd_no_more(argc, argv, &e) ||
+	    !(q.replace ? service_open(&s, cfg, 1, &e) : cmd_open(&s, cfg, &e)) || !run(s, a, &q, &status, &e))
 		status = cmd_fail(&e);
-	pg_release(c);
 	service_close(s);
 	config_free(cfg);
 	arena_free(a);

@@ -187,7 +187,7 @@ static bool open_all(struct asked *q, int *argc, char **argv, const char *const 
 	q->json = cmd_flag(argc, argv, "--json");
 	q->ref = cmd_value(argc, argv, "--project");
 	return (q->arena != NULL || err_no_memory(e)) && config_load(&q->cfg, argc, argv, own, e) &&
-	       service_open(&q->service, q->cfg, 1, e);
+	       cmd_open(&q->service, q->cfg, e);
 }
 
 static void close_all(struct asked *q)

@@ -173,7 +173,7 @@ static bool run(struct projects *ps, int argc, char **argv, struct err *e)
 		return false;
 	for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
 		if (argc >= 2 && text_eq(argv[1], actions[i].name))
-			return service_open(&ps->service, ps->cfg, 1, e) && actions[i].run(ps, argc - 1, argv + 1, e);
+			return cmd_open(&ps->service, ps->cfg, e) && actions[i].run(ps, argc - 1, argv + 1, e);
 	(void)err_set(e, ERR_USAGE, NULL, "project needs create, list, show, set or delete");
 	return err_hint(e, "functions-admin project --help");
 }

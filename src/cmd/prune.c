@@ -72,7 +72,7 @@ int cmd_prune(int argc, char **argv)
 	if (p.arena == NULL)
 		(void)err_no_memory(&e);
 	if (p.arena == NULL || !config_load(&p.cfg, &argc, argv, own, &e) || !cmd_no_more(argc, argv, &e) ||
-	    !service_open(&p.service, p.cfg, 1, &e) || !run(&p, ref != NULL ? ref : "default", dry, &e))
+	    !cmd_open(&p.service, p.cfg, &e) || !run(&p, ref != NULL ? ref : "default", dry, &e))
 		status = cmd_fail(&e);
 	json_decref(p.versions);
 	service_close(p.service);

@@ -381,7 +381,7 @@ int cmd_pull(int argc, char **argv)
 		(void)err_no_memory(&e);
 	if (e.kind != ERR_NONE || !check_arguments(&p, from, &e) || !read_token(&p, file, &e) ||
 	    !config_load(&p.cfg, &argc, argv, own, &e) || !cmd_no_more(argc, argv, &e) ||
-	    !service_open(&p.service, p.cfg, 1, &e) || !run(&p, dry, &e))
+	    !cmd_open(&p.service, p.cfg, &e) || !run(&p, dry, &e))
 		status = cmd_fail(&e);
 	else if (p.failed > 0)
 		status = 1;

@@ -230,7 +230,7 @@ static bool run(struct secrets *x, int argc, char **argv, struct err *e)
 	for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
 		if (argc < 2 || !text_eq(argv[1], actions[i].name))
 			continue;
-		return service_open(&x->service, x->cfg, 1, e) &&
+		return cmd_open(&x->service, x->cfg, e) &&
 		       function_project(x->service, x->arena, ref != NULL ? ref : "default", &x->project, e) &&
 		       actions[i].run(x, argc - 1, argv + 1, e);
 	}

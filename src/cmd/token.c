@@ -207,7 +207,7 @@ static bool run(struct tokens *t, int argc, char **argv, struct err *e)
 	for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
 		if (argc < 2 || !text_eq(argv[1], actions[i].name))
 			continue;
-		return service_open(&t->service, t->cfg, 1, e) && auth_new(&t->auth, t->cfg, t->service->pool, e) &&
+		return cmd_open(&t->service, t->cfg, e) && auth_new(&t->auth, t->cfg, t->service->pool, e) &&
 		       actions[i].run(t, argc - 1, argv + 1, e);
 	}
 	(void)err_set(e, ERR_USAGE, NULL, "token needs create, list, rotate or revoke");

@@ -135,6 +135,16 @@ void crypto_keyed_hash(const struct crypto_key *key, const void *data, size_t le
 	(void)crypto_generichash(out, CRYPTO_HASH_BYTES, data, len, key->bytes, sizeof key->bytes);
 }
 
+void crypto_fingerprint(const struct crypto_key *master, uint8_t out[CRYPTO_HASH_BYTES])
+{
+	static const char text[] = "functions-admin";
+	struct crypto_key key;
+
+	crypto_subkey(master, CRYPTO_FINGERPRINT, &key);
+	crypto_keyed_hash(&key, text, sizeof text - 1, out);
+	crypto_key_wipe(&key);
+}
+
 void crypto_events_token(const struct crypto_key *master, const char *project_ref, char out[CRYPTO_EVENTS_TOKEN_SIZE])
 {
 	static const char prefix[] = "fae_";

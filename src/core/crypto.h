@@ -57,7 +57,8 @@ enum crypto_purpose {
 	CRYPTO_AUDIT = 3,
 	CRYPTO_IDEMPOTENCY = 4,
 	CRYPTO_PROJECT_KEYS = 5,
-	CRYPTO_EVENTS = 6
+	CRYPTO_EVENTS = 6,
+	CRYPTO_FINGERPRINT = 7
 };
 
 /* Reads the option master_key; ERR_CONFIG where it is not 64 hexadecimal digits. */
@@ -68,6 +69,9 @@ void crypto_key_wipe(struct crypto_key *key);
 
 /* BLAKE2b with a key: nobody computes or tests it without the key. */
 void crypto_keyed_hash(const struct crypto_key *key, const void *data, size_t len, uint8_t out[CRYPTO_HASH_BYTES]);
+
+/* Tells master keys apart, and nothing about them: what a database has of the one that it belongs to. */
+void crypto_fingerprint(const struct crypto_key *master, uint8_t out[CRYPTO_HASH_BYTES]);
 
 /* The token of the runtime's event service: it may hand in events of this project, and nothing else. */
 #define CRYPTO_EVENTS_TOKEN_SIZE 69

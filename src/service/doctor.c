@@ -3,6 +3,7 @@
 #include "core/text.h"
 #include "service/drift.h"
 #include "service/function.h"
+#include "service/ownership.h"
 #include "service/probe.h"
 #include "store/role.h"
 
@@ -89,6 +90,8 @@ void doctor_database(const struct doctor *d)
 			arena_printf(d->arena, "PostgreSQL %d.%d, schema up to date", version / 10000, version % 10000),
 			"PostgreSQL 15 or later is needed.");
 		check_role(d);
+		if (!ownership_check(d->service, &e))
+			doctor_say_err(d, "master_key", &e);
 		return;
 	}
 	if (e.kind == ERR_UNAVAILABLE && !text_eq(e.code, "schema_outdated"))
