@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 #include "core/crypto.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/text.h"
 
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 
 	if (!crypto_init(&e))
 		return cmd_fail(&e);
+	json_init();
 	(void)log_setup("warn", "text");
 	if (argc >= 2 && (text_eq(argv[1], "--help") || text_eq(argv[1], "help"))) {
 		print_help(stdout);

@@ -1,6 +1,7 @@
 #include "api/body.h"
 
 #include "core/crypto.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "service/function.h"
@@ -117,7 +118,7 @@ static char *metadata_text(struct arena *a, const struct function *f, const char
 		"{s:s, s:s, s:I, s:I, s:I}", "deno2_entrypoint_path", arena_printf(a, "source/%s", entrypoint),
 		"deployment_id", arena_printf(a, "%s_%s_%d", f->project_ref, f->id, v->number), "original_size",
 		(json_int_t)v->size, "compressed_size", (json_int_t)v->size, "module_count", (json_int_t)count);
-	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
 	char *copy = text != NULL ? arena_strdup(a, text) : NULL;
 
 	free(text);

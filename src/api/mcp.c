@@ -47,7 +47,7 @@ json_t *mcp_ask(struct mcp *m, const struct api_question *q, struct err *e)
 
 json_t *mcp_send(struct mcp *m, const char *method, const char *ref, const char *path, json_t *body, struct err *e)
 {
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	char *text = body != NULL ? json_text(body, JSON_COMPACT) : NULL;
 	const char *encoded = text_url_encode_path(m->call->arena, ref);
 	const struct api_question q = {
 		.method = method,
@@ -271,7 +271,7 @@ struct stream {
 
 static void send_event(struct stream *s, json_t *doc)
 {
-	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
 
 	json_decref(doc);
 	if (text == NULL || s->broken || !s->writer->write(s->writer->ctx, "event: message\ndata: ", 21) ||

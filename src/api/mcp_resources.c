@@ -163,7 +163,7 @@ bool mcp_resources_read(struct mcp *m, const json_t *params, json_t **result, en
 	}
 	if (path == NULL)
 		(void)json_object_set_new(doc, "notice", json_string(NOTICE));
-	whole = path == NULL ? json_dumps(doc, JSON_INDENT(2)) : NULL;
+	whole = path == NULL ? json_text(doc, JSON_INDENT(2)) : NULL;
 	content = path != NULL ? file_content(doc, path) : whole;
 	if (path != NULL && content == NULL)
 		(void)no_resource(uri, e);

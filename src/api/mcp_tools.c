@@ -299,7 +299,7 @@ static json_t *send_form(struct mcp *m, const char *ref, const json_t *args, con
 		if (!add_file(m, &form, boundary, file, e))
 			goto out;
 	metadata = metadata_of(args, e);
-	text = metadata != NULL ? json_dumps(metadata, JSON_COMPACT) : NULL;
+	text = metadata != NULL ? json_text(metadata, JSON_COMPACT) : NULL;
 	if (metadata == NULL)
 		goto out;
 	buf_printf(&form, "--%s\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n%s\r\n--%s--\r\n", boundary,
@@ -341,7 +341,9 @@ static bool only_previews(struct mcp *m, const char *ref, bool *out, struct err 
 
 	if (!function_project(m->call->api->service, m->call->arena, ref, &project, e))
 		return false;
-	settings = json_loads(project.settings, 0, NULL);
+	settings = json_stored(project.settings, e);
+	if (settings == NULL)
+		return false;
 	mode = json_string_value(json_object_get(settings, "agent_deploys"));
 	*out = mode != NULL && text_eq(mode, "preview");
 	json_decref(settings);
@@ -521,7 +523,7 @@ static json_t *tool_result(json_t *value, const char *notice)
 	/* A client may show the agent one form or the other. */
 	if (notice != NULL)
 		(void)json_object_set_new(value, "notice", json_string(notice));
-	text = json_dumps(value, JSON_COMPACT);
+	text = json_text(value, JSON_COMPACT);
 	if (text != NULL && strlen(text) > MCP_MAX_TEXT) {
 		struct err why = ERR_INIT;
 

@@ -5,6 +5,7 @@
 #include "auth/token.h"
 #include "cmd/cmd.h"
 #include "core/buf.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "service/access.h"
 #include "service/function.h"
@@ -344,7 +345,7 @@ bool ask_with_body(struct service *s, const struct config *cfg, const char *name
 bool ask(struct service *s, const struct config *cfg, const char *name, const char *method, const char *ref,
 	 const char *path, const json_t *body, json_t **out, struct err *e)
 {
-	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	char *text = body != NULL ? json_text(body, JSON_COMPACT) : NULL;
 	const struct ask_body sent = {
 		.type = body != NULL ? "application/json" : NULL,
 		.data = text,

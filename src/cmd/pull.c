@@ -2,6 +2,7 @@
 #include "cmd/cmd.h"
 #include "core/buf.h"
 #include "core/crypto.h"
+#include "core/json.h"
 #include "core/names.h"
 #include "core/text.h"
 #include "http/multipart.h"
@@ -209,7 +210,7 @@ static bool finish_form(struct form *f, const json_t *function, struct err *e)
 			 "import_map_path",
 			 below_source(json_string_value(json_object_get(function, "import_map_path"))), "name",
 			 json_string_value(json_object_get(function, "name")), "verify_jwt", verify);
-	text = ours != NULL ? json_dumps(ours, JSON_COMPACT) : NULL;
+	text = ours != NULL ? json_text(ours, JSON_COMPACT) : NULL;
 	if (text != NULL)
 		buf_printf(&f->out, "--%s\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n%s\r\n--%s--\r\n",
 			   f->boundary, text, f->boundary);

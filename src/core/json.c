@@ -2,7 +2,60 @@
 
 #include "core/json_fast.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* jansson tells of most failed allocations as mistakes in the text. */
+static _Thread_local bool out_of_memory;
+
+static void *noting_malloc(size_t size)
+{
+	void *p = malloc(size);
+
+	out_of_memory = out_of_memory || p == NULL;
+	return p;
+}
+
+void json_init(void)
+{
+	json_set_alloc_funcs(noting_malloc, free);
+}
+
+json_t *json_load(const char *text, size_t len, size_t flags, json_error_t *at)
+{
+	json_t *doc;
+
+	out_of_memory = false;
+	doc = json_loadb(text, len, flags, at);
+	/* Where json_error_code() looks. */
+	if (doc == NULL && out_of_memory)
+		at->text[JSON_ERROR_TEXT_LENGTH - 1] = (char)json_error_out_of_memory;
+	return doc;
+}
+
+char *json_text(const json_t *doc, size_t flags)
+{
+	char *text;
+
+	out_of_memory = false;
+	text = json_dumps(doc, flags);
+	if (!out_of_memory)
+		return text;
+	free(text);
+	return NULL;
+}
+
+json_t *json_stored(const char *text, struct err *e)
+{
+	json_error_t at;
+	json_t *doc = json_load(text, strlen(text), 0, &at);
+
+	if (doc == NULL && json_error_code(&at) == json_error_out_of_memory)
+		(void)err_no_memory(e);
+	else if (doc == NULL)
+		(void)err_set(e, ERR_INTERNAL, NULL, "What is stored as JSON cannot be read: %s", at.text);
+	return doc;
+}
 
 static void drop(void *doc)
 {
@@ -60,7 +113,7 @@ json_t *json_parse(struct arena *a, const char *what, const char *text, size_t l
 	if (doc == NULL && !check_depth(what, text, len, e))
 		return NULL;
 	if (doc == NULL)
-		doc = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
+		doc = json_load(text, len, JSON_REJECT_DUPLICATES, &at);
 	if (doc == NULL) {
 		enum json_error_code code = json_error_code(&at);
 		char *near = strstr(at.text, " near ");

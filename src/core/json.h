@@ -20,6 +20,19 @@
  * messages. */
 json_t *json_parse(struct arena *a, const char *what, const char *text, size_t len, size_t max, struct err *e);
 
+/* Before any other use of jansson: lets those below tell a lack of memory from a mistake in the text. */
+void json_init(void);
+
+/* json_loadb(), whose json_error_code() is json_error_out_of_memory wherever that was the reason. */
+json_t *json_load(const char *text, size_t len, size_t flags, json_error_t *at);
+
+/* json_dumps(), which leaves out keys that it has no memory for (jansson 2.14): NULL then. Freed by the caller. */
+char *json_text(const json_t *doc, size_t flags);
+
+/* What this program has stored itself, such as the settings of a row; the caller drops the reference. NULL with the
+ * error set: what a setting says is never taken to be the default for want of memory. */
+json_t *json_stored(const char *text, struct err *e);
+
 enum json_presence { JSON_OPTIONAL, JSON_REQUIRED };
 
 /*

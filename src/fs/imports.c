@@ -1,5 +1,6 @@
 #include "fs/imports.h"
 
+#include "core/json.h"
 #include "core/text.h"
 #include "fs/script.h"
 
@@ -224,7 +225,9 @@ static bool load_map(struct arena *a, const struct imports_tree *tree, const cha
 		return false;
 	skip = len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
 	plain_json(text + skip, len - skip);
-	doc = json_loadb(text + skip, len - skip, 0, &why);
+	doc = json_load(text + skip, len - skip, 0, &why);
+	if (doc == NULL && json_error_code(&why) == json_error_out_of_memory)
+		return err_no_memory(e);
 	if (doc == NULL) {
 		/* jansson refuses some escapes that other readers take. */
 		if (strstr(text, "\\u") != NULL)

@@ -1,5 +1,7 @@
 #include "fs/manifest.h"
 
+#include "core/json.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +11,7 @@ static bool add_settings(json_t *o, const char *settings)
 {
 	static const char *const known[] = {"limits", "imports", "platform", "secrets_revision"};
 	json_t *s = settings != NULL ? json_loads(settings, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	bool ok = true;
+	bool ok = settings == NULL || s != NULL;
 
 	for (size_t i = 0; s != NULL && i < sizeof known / sizeof known[0]; i++) {
 		json_t *value = json_object_get(s, known[i]);
@@ -49,13 +51,13 @@ char *manifest_entry(struct arena *a, const char *slug, const char *id, const ch
 	json_t *list = json_array();
 	json_t *keys = sticky != NULL ? json_loads(sticky, 0, NULL) : NULL;
 	json_t *o = json_pack("{s:s, s:O, s:o*}", "id", id, "versions", list, "sticky", keys);
-	bool ok = o != NULL;
+	bool ok = o != NULL && (sticky == NULL || keys != NULL);
 	char *text = NULL;
 	char *entry = NULL;
 
 	for (size_t i = 0; ok && i < count; i++)
 		ok = json_array_append_new(list, manifest_version_json(&versions[i])) == 0;
-	text = ok ? json_dumps(o, JSON_COMPACT) : NULL;
+	text = ok ? json_text(o, JSON_COMPACT) : NULL;
 	/* Slugs are letters, digits, "_" and "-". */
 	if (text != NULL)
 		entry = arena_printf(a, "\"%s\":%s", slug, text);

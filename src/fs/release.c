@@ -2,6 +2,7 @@
 
 #include "core/buf.h"
 #include "core/embedded.h"
+#include "core/json.h"
 #include "fs/eszip.h"
 
 #include <errno.h>
@@ -21,7 +22,7 @@ static bool fill(struct buf *out, const char *template_name, const char *mark, c
 {
 	const struct embedded *template = embedded_find(template_name);
 	json_t *specifier = json_sprintf("./%s/%s", RELEASE_SOURCE, path);
-	char *literal = specifier != NULL ? json_dumps(specifier, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
+	char *literal = specifier != NULL ? json_text(specifier, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
 	const char *rest = template->text;
 	const char *hit;
 
@@ -68,7 +69,7 @@ char *release_stub_deno_json(struct arena *a, const char *slug, const char *rele
 		return arena_strdup(a, NO_IMPORT_MAP);
 	doc = json_pack("{s:o, s:b}", "importMap",
 			json_sprintf("../.releases/%s/%s/%s/%s", slug, release, RELEASE_SOURCE, import_map), "lock", 0);
-	text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
 	copy = text != NULL ? arena_printf(a, "%s\n", text) : NULL;
 	free(text);
 	json_decref(doc);

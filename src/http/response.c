@@ -174,7 +174,8 @@ void response_error(struct response *r, const struct err *e, const char *request
 		/* Without memory for the document, the code alone still says what happened. */
 		r->status = err_http_status(e->kind);
 		response_header(r, "Content-Type", "application/json");
-		buf_printf(&r->body, "{\"message\":\"%s\",\"code\":\"%s\"}", e->code, e->code);
+		buf_printf(&r->body, "{\"message\":\"%s\",\"code\":\"%s\",\"request_id\":\"%s\"}", e->code, e->code,
+			   request_id);
 	}
 	if (r->status == 401)
 		set_default(r, "WWW-Authenticate", "Bearer"); /* RFC 9110, 15.5.2 */
@@ -208,6 +209,27 @@ static bool send_stream(struct response *r, const struct response_writer *w)
 	return r->stream(r->stream_ctx, &counting) && c.left == 0;
 }
 
+/* Where there is no memory for the answer, which may have told of something that was done. */
+static bool send_no_answer(const struct response *r, const struct response_writer *w, bool head_only)
+{
+	const char *known = response_get(r, "X-Request-Id");
+	const char *id = known != NULL ? known : "-";
+	const char *const parts[] = {
+		"Status: 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+		"X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nX-Request-Id: ",
+		id,
+		"\r\n\r\n",
+		"{\"message\":\"The server has no memory for the answer\",\"code\":\"out_of_memory\",\"request_id\":\"",
+		id,
+		"\"}",
+	};
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < (head_only ? 3 : sizeof parts / sizeof parts[0]); i++)
+		ok = w->write(w->ctx, parts[i], strlen(parts[i]));
+	return ok;
+}
+
 bool response_send(struct response *r, const struct response_writer *w, bool head_only)
 {
 	struct buf head = BUF_INIT(MAX_HEAD + ONE_WRITE);
@@ -216,6 +238,7 @@ bool response_send(struct response *r, const struct response_writer *w, bool hea
 	bool with_body = !bodyless && !head_only;
 	const char *body = r->shared != NULL ? r->shared : r->body.data;
 	size_t body_len = r->shared != NULL ? r->shared_len : r->body.len;
+	bool together;
 	bool sent = false;
 
 	buf_printf(&head, "Status: %d %s\r\n", r->status, response_reason(r->status));
@@ -229,19 +252,17 @@ bool response_send(struct response *r, const struct response_writer *w, bool hea
 		buf_printf(&head, "Content-Length: %lld\r\n",
 			   r->stream != NULL ? (long long)r->content_length : (long long)body_len);
 	buf_puts(&head, "\r\n");
-	if (r->body.failed || head.failed || (with_body && r->stream != NULL && r->content_length < RESPONSE_UNTIL_END))
-		goto out;
-	if (!with_body) {
-		sent = w->write(w->ctx, head.data, head.len);
-	} else if (r->stream != NULL) {
-		sent = w->write(w->ctx, head.data, head.len) && send_stream(r, w);
-	} else if (body_len <= ONE_WRITE) {
+	together = with_body && r->stream == NULL && body_len <= ONE_WRITE;
+	if (together)
 		buf_put(&head, body, body_len);
-		sent = !head.failed && w->write(w->ctx, head.data, head.len);
-	} else {
+	if (r->body.failed || head.failed)
+		sent = send_no_answer(r, w, head_only);
+	else if (!with_body || together)
+		sent = w->write(w->ctx, head.data, head.len);
+	else if (r->stream == NULL)
 		sent = w->write(w->ctx, head.data, head.len) && w->write(w->ctx, body, body_len);
-	}
-out:
+	else if (r->content_length >= RESPONSE_UNTIL_END)
+		sent = w->write(w->ctx, head.data, head.len) && send_stream(r, w);
 	buf_free(&head);
 	return sent;
 }

@@ -99,7 +99,7 @@ static bool read_events(const json_t *list, int64_t dropped, char **out, struct 
 			break;
 	}
 	ok = ok && add_dropped(array, dropped, now, e);
-	*out = ok ? json_dumps(array, JSON_COMPACT) : NULL;
+	*out = ok ? json_text(array, JSON_COMPACT) : NULL;
 	json_decref(array);
 	return ok && (*out != NULL || err_no_memory(e));
 }

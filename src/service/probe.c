@@ -1,6 +1,7 @@
 #include "service/probe.h"
 
 #include "core/buf.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/text.h"
@@ -151,7 +152,9 @@ static json_t *ask(struct probe *p, const char *path, const char *body, int64_t 
 	code = curl_easy_perform(h);
 	if (code == CURLE_OK)
 		code = curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
-	if (code == CURLE_OPERATION_TIMEDOUT)
+	if (code == CURLE_OUT_OF_MEMORY)
+		(void)err_no_memory(e);
+	else if (code == CURLE_OPERATION_TIMEDOUT)
 		(void)unreachable(e, "did not answer in time");
 	else if (code != CURLE_OK)
 		(void)unreachable(e, "cannot be reached");
@@ -173,7 +176,7 @@ bool probe_boot(struct probe *p, const char *slug, const json_t *version, const 
 		struct err *e)
 {
 	json_t *question = json_pack("{s:s, s:O}", "slug", slug, "version", version);
-	char *body = question != NULL ? json_dumps(question, JSON_COMPACT) : NULL;
+	char *body = question != NULL ? json_text(question, JSON_COMPACT) : NULL;
 	const char *kind = "weak";
 	const char *name = "Error";
 	const char *message = "unknown";
@@ -273,7 +276,13 @@ bool probe_call(struct probe *p, const char *method, const char *path, const cha
 	if (code == CURLE_OK)
 		code = curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, status);
 	curl_slist_free_all(headers);
-	give_handle(p, h);
+	/* One whose call failed, for want of memory for example, may go on failing. */
+	if (code == CURLE_OK)
+		give_handle(p, h);
+	else
+		curl_easy_cleanup(h);
+	if (code == CURLE_OUT_OF_MEMORY)
+		return err_no_memory(e);
 	return code == CURLE_OK ? true : unreachable(e, "gave no answer");
 }
 

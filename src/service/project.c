@@ -85,7 +85,7 @@ static bool sealing_key(const struct service *s, struct crypto_key *out, struct 
 static bool seal_keys(const struct service *s, struct arena *a, struct project *p, const json_t *keys, struct err *e)
 {
 	struct buf sealed = BUF_INIT(MAX_KEYS);
-	char *text = json_dumps(keys, JSON_COMPACT);
+	char *text = json_text(keys, JSON_COMPACT);
 	const char *context = arena_printf(a, "project:%s", p->ref);
 	struct crypto_key key;
 	bool ok = text != NULL && context != NULL ? sealing_key(s, &key, e) : err_no_memory(e);
@@ -287,7 +287,7 @@ bool project_set_settings(struct service *s, struct arena *a, const struct actor
 
 	if (!check_settings(patch, e))
 		return false;
-	text = json_dumps(patch, JSON_COMPACT);
+	text = json_text(patch, JSON_COMPACT);
 	change.settings = text != NULL ? arena_strdup(a, text) : NULL;
 	free(text);
 	if (change.settings == NULL)

@@ -124,8 +124,9 @@ bool retention_run(struct service *s, const char *project_ref, bool dry,
 	*out = (struct retention_report){0};
 	ok = ok && pg_acquire(s->pool, &c, e) && project_find(c, a, project_ref, &project, e);
 	if (ok) {
-		settings = json_loads(project.settings, 0, NULL);
-		ok = read_policy(json_object_get(settings, "retention"), &run.policy, e) && run_all(s, &run, c, a, e);
+		settings = json_stored(project.settings, e);
+		ok = settings != NULL && read_policy(json_object_get(settings, "retention"), &run.policy, e) &&
+		     run_all(s, &run, c, a, e);
 	}
 	json_decref(settings);
 	pg_release(c);

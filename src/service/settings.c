@@ -1,6 +1,7 @@
 #include "service/settings.h"
 
 #include "core/crash.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "service/apply.h"
 #include "service/fleet.h"
@@ -214,7 +215,7 @@ static char *canonical(struct arena *a, json_t *settings)
 	for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
 		if (json_object_size(json_object_get(settings, groups[i])) == 0)
 			(void)json_object_del(settings, groups[i]);
-	text = json_dumps(settings, JSON_SORT_KEYS | JSON_COMPACT);
+	text = json_text(settings, JSON_SORT_KEYS | JSON_COMPACT);
 	copy = text != NULL ? arena_strdup(a, text) : NULL;
 	free(text);
 	return copy;
@@ -293,9 +294,13 @@ static bool store_defaults(struct service *s, struct arena *a, const struct acto
 	bool ok = pg_acquire(s->pool, &c, e) && pg_begin(c, e) && project_lock(c, a, project_ref, out, e);
 
 	if (ok) {
-		all = json_loads(out->settings, 0, NULL);
-		before = json_dumps(json_object_get(all, DEFAULTS), JSON_COMPACT);
-		ok = settings_merge(a, before != NULL ? before : "{}", patch, true, &entry.after, e);
+		const json_t *now;
+
+		all = json_stored(out->settings, e);
+		now = json_object_get(all, DEFAULTS);
+		before = now != NULL ? json_text(now, JSON_COMPACT) : NULL;
+		ok = all != NULL && (now == NULL || before != NULL || err_no_memory(e)) &&
+		     settings_merge(a, before != NULL ? before : "{}", patch, true, &entry.after, e);
 		*changed = ok && !text_eq(entry.after, before != NULL ? before : "{}");
 		entry.before = before;
 	}

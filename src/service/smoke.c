@@ -58,6 +58,8 @@ static bool run(struct service *s, struct arena *a, const struct smoke *smoke, c
 	if (path == NULL)
 		return err_no_memory(e);
 	if (!probe_call(s->probe, smoke->method, path, s->cfg->anon_key, smoke->timeout_ms, &status, e)) {
+		if (e->kind == ERR_NO_MEMORY)
+			return false;
 		(void)err_set(e, ERR_INVALID, "smoke_test_failed", "The smoke test of %s got no answer within %lld ms",
 			      slug, (long long)smoke->timeout_ms);
 	} else if (status >= smoke->min_status && status <= smoke->max_status) {
@@ -82,7 +84,9 @@ bool smoke_test(struct service *s, struct arena *a, const char *project_ref, con
 	pg_release(c);
 	if (!ok)
 		return false;
-	settings = json_loads(project.settings, 0, NULL);
+	settings = json_stored(project.settings, e);
+	if (settings == NULL)
+		return false;
 	setting = json_object_get(settings, "smoke_test");
 	ok = setting == NULL || json_is_null(setting) ||
 	     (read_setting(setting, &smoke, e) && run(s, a, &smoke, slug, e));

@@ -112,6 +112,7 @@ bool audit_row_hash(const struct audit_row *row, const uint8_t previous[CRYPTO_H
 	const char *const fields[] = {row->project_ref, row->actor,  row->token_id, row->address, row->request_id,
 				      row->action,      row->target, row->outcome,  row->before,  row->after};
 	struct buf b = BUF_INIT(CHAIN_MAX_ROW);
+	bool ok;
 
 	buf_puts(&b, "row ");
 	buf_put(&b, previous, CRYPTO_HASH_BYTES);
@@ -119,10 +120,11 @@ bool audit_row_hash(const struct audit_row *row, const uint8_t previous[CRYPTO_H
 	put_number(&b, row->at);
 	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
 		put_field(&b, fields[i]);
-	if (!b.failed)
+	ok = !b.failed;
+	if (ok)
 		crypto_keyed_hash(&chain_key, b.data, b.len, out);
 	buf_free(&b);
-	return !b.failed;
+	return ok;
 }
 
 /* The keyed hash of a head or a checkpoint; kind keeps the one from standing in for the other. */
@@ -130,15 +132,17 @@ static bool mark_mac(const char *kind, const char *chain, int64_t seq, const uin
 		     uint8_t out[CRYPTO_HASH_BYTES])
 {
 	struct buf b = BUF_INIT(CHAIN_MAX_ROW);
+	bool ok;
 
 	put_field(&b, kind);
 	put_field(&b, chain);
 	put_number(&b, seq);
 	buf_put(&b, hash, CRYPTO_HASH_BYTES);
-	if (!b.failed)
+	ok = !b.failed;
+	if (ok)
 		crypto_keyed_hash(&chain_key, b.data, b.len, out);
 	buf_free(&b);
-	return !b.failed;
+	return ok;
 }
 
 static bool no_key(struct err *e)

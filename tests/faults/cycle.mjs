@@ -45,11 +45,13 @@ export const ACTIONS = {
   bulk: {
     label: 'bulk PUT',
     changes: SLUGS,
-    async run(at) {
+    async upload(at) {
       const items = [];
       for (const slug of SLUGS) items.push(done(await at.service.deploy(slug, files(fresh('bulk')), { query: '&bundleOnly=true' }), 201).json);
-      return at.service.ask('PUT', at.service.functions(), { json: items });
+      return items;
     },
+    put: (at, json) => at.service.ask('PUT', at.service.functions(), { json }),
+    async run(at) { return this.put(at, await this.upload(at)); },
   },
   rollback: {
     changes: ['one'],
@@ -167,6 +169,8 @@ export const ACTIONS = {
   recover: {
     label: 'start with a stub lost and strange releases',
     changes: [],
+    // While calls are split, every release stays.
+    prepare: (at) => deploy(at, 'one', fresh('unsplit')),
     async start(at) {
       const dir = at.service.functionsDir, one = at.service.manifest().functions.one.versions[0].path;
       fs.rmSync(path.join(dir, 'one'), { recursive: true });
@@ -195,7 +199,7 @@ export const COVERED = {
   'project.after_commit': ['settings'], 'defaults.after_commit': ['defaults'], 'rename.after_commit': ['rename'],
   'token.made': ['makeToken'], 'token.rotated': ['rotateToken'], 'token.revoked': ['revokeToken'],
   'release.file_built': ['rebuild', 'revert'],
-  'stub.made': ['create', 'recover'], 'stub.linked': ['deploy'],
+  'stub.made': ['create', 'recover'], 'stub.linked': ['deploy', 'rollback'],
   'apply.stub_switched': ['deploy', 'create', 'bulk', 'rollback'], 'apply.before_manifest': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
   'apply.after_manifest': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
   'put.written': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'secrets'], 'put.renamed': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'secrets'],
@@ -231,9 +235,9 @@ const PICTURE = `SELECT json_build_object(
 
 /**
  * A service with two functions of three versions, and a second project. With `shim` (power.mjs) each kill is a loss of power,
- * of the database's machine as well; `random` tells what it leaves of the folder.
+ * of the database's machine as well; `random` tells what it leaves of the folder. `env` goes to the program.
  */
-export async function makeWorld(postgres, { shim, random } = {}) {
+export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   const service = makeService(postgres, { options: { secrets_key: '0'.repeat(64) } }), runtime = await startRuntime(service.functionsDir);
   const armed = path.join(service.folder, 'crash'), elsewhere = path.join(service.folder, 'other');
   const raw = { getTypeParser: () => (value) => value };
@@ -266,7 +270,7 @@ export async function makeWorld(postgres, { shim, random } = {}) {
     disarm: () => fs.rmSync(armed, { force: true }),
     start() {
       power?.begin();
-      return service.start({ env: { FA_CRASH_FILE: armed, ...power?.env } });
+      return service.start({ env: { FA_CRASH_FILE: armed, ...env, ...power?.env } });
     },
     async remove() {
       await at.disconnect();
@@ -286,7 +290,7 @@ export async function makeWorld(postgres, { shim, random } = {}) {
     return kept;
   }
 
-  async function invariants() {
+  at.invariants = async () => {
     const slugs = [...SLUGS, 'new'];
     await agree(Object.create(service, { sql: { value: at.sql } }), runtime, slugs);
     assert.deepEqual(service.staging(), [], 'no temporary file outlives a start');
@@ -304,7 +308,7 @@ export async function makeWorld(postgres, { shim, random } = {}) {
     assert.equal(secrets.revision, Number(await at.sql(`SELECT secrets_revision FROM functions_admin.projects WHERE ref = '${REF}'`)), 'the revision of the secrets that are delivered');
     const chain = service.run('audit', ['verify', '--json']);
     assert.equal(chain.status, 0, chain.stdout + chain.stderr);
-  }
+  };
 
   /**
    * One cycle: killed when it comes by the point for the `count`th time, started again, looked at. False: it did not come by.
@@ -349,7 +353,7 @@ export async function makeWorld(postgres, { shim, random } = {}) {
       if (answer && answer.status < 300) assert.deepEqual(differs, [...spec.changes].sort(), 'what was answered for is there');
       if (answer && answer.status >= 400) assert.deepEqual(differs.filter((key) => now[key]?.[0] !== before[key]?.[0]), [], 'what was refused is not there');
       await spec.after?.(at, context);
-      await invariants();
+      await at.invariants();
     } catch (error) {
       error.message = `${point}, ${action}, passage ${count}${kept && `, kept ${kept}`}: ${error.message}\n${service.log.slice(-4000)}`;
       throw error;

@@ -5,18 +5,8 @@
 // or renamed in it. A rename is one step, as on every filesystem with a journal. Of what was not synced a state keeps, as the
 // numbers will have it: nothing, everything, what came first (as a journal does), or any of it; and of each file's bytes
 // all, some, or none.
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-
-/** Builds the library to be preloaded; null where there is no compiler. */
-export function buildShim(folder) {
-  const shim = path.join(folder, 'power.so');
-  const built = spawnSync(process.env.CC ?? 'cc', ['-D_GNU_SOURCE', '-shared', '-fPIC', '-O1', '-o', shim, path.join(import.meta.dirname, 'power.c')], { encoding: 'utf8' });
-  if (built.error) return null;
-  if (built.status !== 0) throw new Error(built.stderr);
-  return shim;
-}
 
 /** Whether the file is, with all its bytes, what was synced. */
 const isSynced = (object, stat) => object.size === stat.size && object.mtime === stat.mtimeNs;

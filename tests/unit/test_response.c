@@ -248,7 +248,27 @@ static void test_error_replaces(void **state)
 	memcpy(e.message, "\xFF", 2);
 	response_error(&f->r, &e, "r");
 	assert_int_equal(f->r.status, 409);
-	assert_string_equal(f->r.body.data, "{\"message\":\"the_code\",\"code\":\"the_code\"}");
+	assert_string_equal(f->r.body.data, "{\"message\":\"the_code\",\"code\":\"the_code\",\"request_id\":\"r\"}");
+}
+
+/* No memory for the answer: that is said, in pieces that need none. */
+static void test_no_memory(void **state)
+{
+	static const char said[] =
+		"Status: 503 Service Unavailable\r\nContent-Type: application/json\r\n" STANDARD
+		"Retry-After: 1\r\nX-Request-Id: r-1\r\n\r\n"
+		"{\"message\":\"The server has no memory for the answer\",\"code\":\"out_of_memory\","
+		"\"request_id\":\"r-1\"}";
+	struct fixture *f = *state;
+
+	response_header(&f->r, "X-Request-Id", "r-1");
+	response_header(&f->r, "ETag", "\"1\"");
+	buf_puts(&f->r.body, "half");
+	f->r.body.failed = true;
+	assert_sent(f, false, said);
+	buf_clear(&f->peer.got);
+	assert_true(response_send(&f->r, &f->w, true));
+	assert_int_equal(f->peer.got.len, strstr(said, "\r\n\r\n") + 4 - said);
 }
 
 #define WITH_PEER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -256,8 +276,9 @@ static void test_error_replaces(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_PEER(test_plain), WITH_PEER(test_no_body), WITH_PEER(test_headers), WITH_PEER(test_large),
-		WITH_PEER(test_json),  WITH_PEER(test_stream),  WITH_PEER(test_errors),  WITH_PEER(test_error_replaces),
+		WITH_PEER(test_plain),  WITH_PEER(test_no_body),        WITH_PEER(test_headers),
+		WITH_PEER(test_large),  WITH_PEER(test_json),           WITH_PEER(test_stream),
+		WITH_PEER(test_errors), WITH_PEER(test_error_replaces), WITH_PEER(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
