@@ -3,6 +3,7 @@
 #include "core/text.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,23 @@ _Static_assert(CRYPTO_SEAL_OVERHEAD == HEAD_BYTES + NONCE_BYTES + TAG_BYTES, "th
 _Static_assert(CRYPTO_KEY_BYTES == crypto_kdf_KEYBYTES, "the master key is a key of crypto_kdf");
 _Static_assert(CRYPTO_KEY_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "subkeys seal");
 
+/* What OpenSSL cannot load when it is first used, for want of memory say, it goes without for good: so that is now. */
+static bool load_openssl(void)
+{
+	struct sha256 *h = sha256_new();
+	uint8_t out[SHA256_BYTES];
+	bool ok = h != NULL && sha256_final(h, out) &&
+		  HMAC(EVP_sha256(), "key", 3, (const unsigned char *)"text", 4, out, NULL) != NULL;
+
+	sha256_free(h);
+	return ok;
+}
+
 bool crypto_init(struct err *e)
 {
 	if (sodium_init() < 0)
 		return err_set(e, ERR_INTERNAL, NULL, "libsodium cannot start: the system gives no random numbers");
-	return true;
+	return load_openssl() || err_set(e, ERR_INTERNAL, NULL, "OpenSSL has no SHA-256");
 }
 
 void crypto_random(void *out, size_t len)

@@ -574,24 +574,25 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 
 static const char *const stub_files[] = {"deno.json", "source", "index.ts"};
 
-static bool holds_only_ours(const struct folder *f, const char *slug)
+/* Not to be guessed where it cannot be read: what is left of a stub without its directory would be a stranger's. */
+static bool holds_only_ours(const struct folder *f, const char *slug, bool *only, struct err *e)
 {
 	int fd = folder_dir_open(f->root, slug);
 	DIR *dir = entries_of(fd);
 	struct dirent *entry;
-	bool only = dir != NULL;
 
 	if (dir == NULL)
-		return false;
+		return folder_failed(errno, "Reading the directory of", slug, e);
+	*only = true;
 	while ((entry = readdir(dir)) != NULL) {
 		bool ours = text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..");
 
 		for (size_t i = 0; i < sizeof stub_files / sizeof stub_files[0]; i++)
 			ours = ours || text_eq(entry->d_name, stub_files[i]);
-		only = only && ours;
+		*only = *only && ours;
 	}
 	(void)closedir(dir);
-	return only;
+	return true;
 }
 
 /* index.ts, by which a stub is known as ours, goes last. */
@@ -616,10 +617,13 @@ bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 {
 	char moved[TEMPORARY_SIZE];
 	char release[NAME_MAX];
+	bool only = false;
 
 	if (!read_stub(f, slug, release, sizeof release) || release[0] == '\0')
 		return true;
-	if (!holds_only_ours(f, slug))
+	if (!holds_only_ours(f, slug, &only, e))
+		return false;
+	if (!only)
 		return remove_stub_files(f->root, slug, e);
 	temporary_name(moved, "gone");
 	if (renameat2(f->root, slug, f->staging, moved, RENAME_NOREPLACE) != 0)

@@ -41,7 +41,13 @@ export const ACTIONS = {
   },
   broken: { label: 'deploy that does not boot', changes: [], refused: true, run: (at) => at.service.deploy('one', files(fresh('BOOT_FAILS'))) },
   // Activated, found wanting, taken back.
-  smoke: { label: 'deploy that fails its smoke test', changes: ['one'], may: true, refused: true, run: (at) => at.service.deploy('one', files(fresh('SMOKE_FAILS'))) },
+  smoke: {
+    label: 'deploy that fails its smoke test',
+    changes: ['one'], may: true, refused: true,
+    run: (at) => at.service.deploy('one', files(fresh('SMOKE_FAILS'))),
+    // Killed in between it may be active. What comes later shall not go back to it.
+    async after(at) { for (let i = 0; i < 2; i++) await deploy(at, 'one', fresh('works')); },
+  },
   bulk: {
     label: 'bulk PUT',
     changes: SLUGS,
