@@ -178,7 +178,7 @@ struct told {
 
 static void tell(struct told *t, const char *event, json_t *doc)
 {
-	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
 	const struct response_writer *w = t->writer;
 
 	json_decref(doc);

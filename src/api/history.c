@@ -277,7 +277,7 @@ bool traffic_put(struct call *c, struct err *e)
 
 static bool digest_json(const json_t *doc, char hex[2 * SHA256_BYTES + 1], struct err *e)
 {
-	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
 	uint8_t hash[SHA256_BYTES];
 	bool ok = text != NULL && crypto_sha256(text, strlen(text), hash);
 

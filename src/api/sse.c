@@ -1,4 +1,5 @@
 #include "api/sse.h"
+#include "core/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ void sse_answer(struct call *c, struct bell_wait *w)
 
 bool sse_put(struct call *c, const char *id, const char *event, json_t *doc, struct err *e)
 {
-	char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
 
 	json_decref(doc);
 	if (text == NULL)

@@ -32,8 +32,8 @@ json_t *view_function(struct arena *a, const struct function *f)
 {
 	const struct version *v = &f->version;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:b, s:s, s:s*, s:s*}", "id", f->id, "slug",
-			 f->slug, "name", f->name, "status", f->status, "version", v->number, "created_at",
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:b, s:s, s:s*, s:s*}", "id", f->id, "slug", f->slug,
+			 "name", f->name, "status", f->status, "version", v->number, "created_at",
 			 (json_int_t)f->created_at, "updated_at", (json_int_t)f->updated_at, "verify_jwt",
 			 v->verify_jwt, "import_map", v->import_map != NULL, "entrypoint_path",
 			 path_url(a, f, v->entrypoint), "import_map_path", path_url(a, f, v->import_map), "ezbr_sha256",

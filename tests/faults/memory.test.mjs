@@ -86,12 +86,16 @@ for (const [name, spec] of Object.entries(REQUESTS)) {
       const now = await at.picture(), differs = Object.keys({ ...before, ...now }).filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key])).sort();
       if (differs.length > 0) assert.deepEqual(differs, [...spec.changes ?? []].sort(), `all of it, or nothing: ${what()}`);
       if (answer.status < 300 && spec.changes) assert.deepEqual(differs, [...spec.changes].sort(), `what was answered for is there: ${what()}`);
-      if (answer.status >= 300) assert.ok(answer.status >= 500 ? answer.json.code : answer.status === spec.status, `a clear answer: ${what()}`);
+      // Of a call to the runtime libcurl does not always say that memory was what it lacked.
+      if (answer.status >= 300) assert.ok(answer.status >= 500 ? answer.json.code : answer.status === spec.status || answer.json.code === 'smoke_test_failed', `a clear answer: ${what()}`);
       // A connection that there is no memory for is closed; nginx says 502.
       if (alive && !answer.status) assert.ok(['ECONNRESET', 'EPIPE'].includes(answer.code) && differs.length === 0, `an answer, or nothing done: ${what()}`);
       held();
     }
     console.log(`${name}: ${all} allocations, ${JSON.stringify(statuses)}`);
+    // Of a deployment whose end could not be recorded the sweep knows after a minute, the next start at once.
+    await at.service.stop();
+    await at.start();
     await at.invariants();
   });
 }
