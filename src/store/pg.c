@@ -2,9 +2,8 @@
 
 #include "core/crash.h"
 #include "core/log.h"
+#include "store/pg_address.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
@@ -55,8 +54,7 @@ struct pg_conn {
 struct pg_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
-	char **keywords;
-	char **values;
+	struct pg_address address;
 	int64_t timeout_ms;
 	int64_t down_until_ms; /* no connect is tried before */
 	int64_t silent_ms;     /* when one was given up for its silence: those not heard since are suspect */
@@ -70,14 +68,6 @@ struct pg_pool {
 	struct pg_conn conns[];
 };
 
-/* A PGresult as such: the type is opaque to everybody else. */
-struct pg_result;
-
-static PGresult *pq_result(const struct pg_result *r)
-{
-	return (PGresult *)r;
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec ts;
@@ -87,111 +77,6 @@ static int64_t now_ms(void)
 }
 
 /* The pool */
-
-static bool add_option(struct pg_pool *pool, size_t *n, const char *keyword, const char *value)
-{
-	if (value == NULL || value[0] == '\0')
-		return true;
-	pool->keywords[*n] = strdup(keyword);
-	pool->values[*n] = strdup(value);
-	if (pool->keywords[*n] == NULL || pool->values[*n] == NULL)
-		return false;
-	(*n)++;
-	return true;
-}
-
-static bool set_options(struct pg_pool *pool, const struct config *cfg)
-{
-	char port[24];
-	char connect_timeout[24];
-	size_t n = 0;
-
-	(void)snprintf(port, sizeof port, "%lld", (long long)cfg->postgres_port);
-	(void)snprintf(connect_timeout, sizeof connect_timeout, "%lld", (long long)cfg->db_connect_timeout);
-	if (cfg->database_url != NULL && cfg->database_url[0] != '\0') {
-		if (!add_option(pool, &n, "dbname", cfg->database_url))
-			return false;
-	} else if (!add_option(pool, &n, "host", cfg->postgres_host) || !add_option(pool, &n, "port", port) ||
-		   !add_option(pool, &n, "dbname", cfg->postgres_db) ||
-		   !add_option(pool, &n, "user", cfg->postgres_user) ||
-		   !add_option(pool, &n, "password", cfg->postgres_password)) {
-		return false;
-	}
-	return add_option(pool, &n, "connect_timeout", connect_timeout) &&
-	       add_option(pool, &n, "application_name", "functions-admin") &&
-	       add_option(pool, &n, "client_encoding", "UTF8");
-}
-
-static const char *option_value(const PQconninfoOption *options, const char *keyword)
-{
-	for (; options != NULL && options->keyword != NULL; options++)
-		if (strcmp(options->keyword, keyword) == 0 && options->val != NULL && options->val[0] != '\0')
-			return options->val;
-	return NULL;
-}
-
-/* Each host of a list is a name, an address, or a socket: its directory, or an abstract one's name after '@'. */
-static bool has_tcp(const char *hosts)
-{
-	while (*hosts != '\0') {
-		size_t len = strcspn(hosts, ",");
-
-		if (len > 0 && hosts[0] != '/' && hosts[0] != '@')
-			return true;
-		hosts += len;
-		hosts += *hosts == ',';
-	}
-	return false;
-}
-
-/* An entry that is left empty is the default: "5433," of postgresql://a:5433,b/postgres. */
-static char *fill_ports(const char *list, const char *fallback)
-{
-	size_t size = strlen(list) + (strlen(list) + 1) * strlen(fallback) + 1;
-	char *out = malloc(size);
-	size_t n = 0;
-
-	for (bool more = out != NULL; more;) {
-		size_t len = strcspn(list, ",");
-
-		n += (size_t)(len > 0 ? snprintf(out + n, size - n, "%.*s", (int)len, list)
-				      : snprintf(out + n, size - n, "%s", fallback));
-		more = list[len] == ',';
-		if (more)
-			out[n++] = ',';
-		list += len + 1;
-	}
-	return out;
-}
-
-bool pg_ports(const struct config *cfg, char **ports, struct err *e)
-{
-	char port[24];
-	PQconninfoOption *fallbacks = PQconndefaults();
-	PQconninfoOption *given = NULL;
-	const char *hosts = cfg->postgres_host;
-	const char *list = port;
-
-	(void)snprintf(port, sizeof port, "%lld", (long long)cfg->postgres_port);
-	if (cfg->database_url != NULL && cfg->database_url[0] != '\0') {
-		given = PQconninfoParse(cfg->database_url, NULL);
-		hosts = option_value(given, "hostaddr");
-		hosts = hosts != NULL ? hosts : option_value(given, "host");
-		list = option_value(given, "port");
-	}
-	if (hosts == NULL)
-		hosts = option_value(fallbacks, "hostaddr");
-	if (hosts == NULL)
-		hosts = option_value(fallbacks, "host");
-	if (list == NULL)
-		list = option_value(fallbacks, "port");
-	*ports = hosts != NULL && has_tcp(hosts) && list != NULL ? fill_ports(list, "5432") : strdup("");
-	PQconninfoFree(given);
-	PQconninfoFree(fallbacks);
-	return *ports != NULL || err_no_memory(e);
-}
-
-#define MAX_OPTIONS 16
 
 bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e)
 {
@@ -203,14 +88,12 @@ bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct
 	pool->max = max;
 	pool->timeout_ms = cfg->request_timeout;
 	pool->keeps_sessions = strcmp(cfg->db_pooling, "session") == 0;
-	pool->keywords = calloc(MAX_OPTIONS, sizeof *pool->keywords);
-	pool->values = calloc(MAX_OPTIONS, sizeof *pool->values);
 	(void)pthread_mutex_init(&pool->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&pool->freed, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	if (pool->keywords == NULL || pool->values == NULL || !set_options(pool, cfg)) {
+	if (!pg_address_set(&pool->address, cfg)) {
 		pg_pool_free(pool);
 		return err_no_memory(e);
 	}
@@ -228,14 +111,7 @@ void pg_pool_free(struct pg_pool *pool)
 		return;
 	for (int i = 0; i < pool->max; i++)
 		PQfinish(pool->conns[i].pq);
-	for (size_t i = 0; i < MAX_OPTIONS; i++) {
-		if (pool->keywords != NULL)
-			free(pool->keywords[i]);
-		if (pool->values != NULL)
-			free(pool->values[i]);
-	}
-	free(pool->keywords);
-	free(pool->values);
+	pg_address_clear(&pool->address);
 	(void)pthread_cond_destroy(&pool->freed);
 	(void)pthread_mutex_destroy(&pool->lock);
 	free(pool);
@@ -386,7 +262,7 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 	if (down)
 		return unavailable(e);
 	discard(c);
-	c->pq = PQconnectdbParams((const char *const *)pool->keywords, (const char *const *)pool->values, 1);
+	c->pq = PQconnectdbParams(pool->address.keywords, (const char *const *)pool->address.values, 1);
 	if (c->pq == NULL)
 		return err_no_memory(e);
 	(void)PQsetNoticeProcessor(c->pq, quiet_notice, NULL);
@@ -926,50 +802,7 @@ bool pg_is_foreign_key_violation(const struct pg_conn *c)
 	return strcmp(c->sqlstate, "23503") == 0;
 }
 
-/* Results */
-
-int pg_rows(const struct pg_result *r)
-{
-	return PQntuples(pq_result(r));
-}
-
-bool pg_is_null(const struct pg_result *r, int row, int col)
-{
-	return PQgetisnull(pq_result(r), row, col) != 0;
-}
-
-int64_t pg_get_int(const struct pg_result *r, int row, int col)
-{
-	const char *v = PQgetvalue(pq_result(r), row, col);
-	int len = PQgetlength(pq_result(r), row, col);
-	uint64_t wide;
-	uint32_t narrow;
-
-	if (len == 8) {
-		memcpy(&wide, v, 8);
-		return (int64_t)be64toh(wide);
-	}
-	if (len == 4) {
-		memcpy(&narrow, v, 4);
-		return (int32_t)ntohl(narrow);
-	}
-	return 0;
-}
-
-bool pg_get_bool(const struct pg_result *r, int row, int col)
-{
-	return PQgetlength(pq_result(r), row, col) == 1 && PQgetvalue(pq_result(r), row, col)[0] == 1;
-}
-
-const char *pg_get_text(const struct pg_result *r, int row, int col)
-{
-	return pg_is_null(r, row, col) ? NULL : PQgetvalue(pq_result(r), row, col);
-}
-
-struct pg_bytes pg_get_bytes(const struct pg_result *r, int row, int col)
-{
-	return (struct pg_bytes){PQgetvalue(pq_result(r), row, col), (size_t)PQgetlength(pq_result(r), row, col)};
-}
+/* What the pool tells */
 
 int64_t pg_pool_epoch(struct pg_pool *pool)
 {
