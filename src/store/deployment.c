@@ -42,6 +42,12 @@ static const struct pg_stmt fail_abandoned = {
 	" RETURNING 1)"
 	" SELECT count(*) FROM gone",
 };
+/* PostgreSQL takes an array of unknown length for ten elements, finds that dear, and plans what follows anew each time,
+ * which for the usual one takes longer than to run it. */
+static const struct pg_stmt keep_plans = {
+	"activate_keep_plans",
+	"SELECT set_config('plan_cache_mode', 'force_generic_plan', true)",
+};
 static const struct pg_stmt lock_project = {
 	"activate_lock",
 	"UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1,"
@@ -265,7 +271,7 @@ static bool ask_before(struct pg_conn *c, struct arena *a, const struct activati
 	pg_bool(&functions, set->restore);
 	pg_int_array(&functions, col->after, set->count);
 	pg_text_array(&deployments, ids, out->deployment_count);
-	return pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
+	return pg_queue(c, a, &keep_plans, NULL, NULL, e) && pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
 	       pg_queue(c, a, &select_before, &functions, &out->functions, e) &&
 	       (out->deployment_count == 0 || pg_queue(c, a, &lock_deployments, &deployments, &out->deployments, e)) &&
 	       pg_flush(c, e);

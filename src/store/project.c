@@ -1,13 +1,19 @@
 #include "store/project.h"
 
+#include "core/text.h"
+
 #define COLUMNS                                                                                                        \
 	"ref, id::text, name, is_default, generation, revision, settings::text, (extract(epoch FROM created_at) * "    \
 	"1000)::int8, secrets_revision, functions_dir, runtime_url, keys, release_number"
 
+/* Two statements, since one with both conditions would be planned anew each time, which takes longer than to run it. */
 static const struct pg_stmt select_one = {
 	"project_one",
-	"SELECT " COLUMNS " FROM functions_admin.projects WHERE (ref = $1::text OR (is_default AND $1::text = "
-	"'default')) AND deleted_at IS NULL",
+	"SELECT " COLUMNS " FROM functions_admin.projects WHERE ref = $1 AND deleted_at IS NULL",
+};
+static const struct pg_stmt select_default = {
+	"project_default",
+	"SELECT " COLUMNS " FROM functions_admin.projects WHERE is_default AND deleted_at IS NULL",
 };
 static const struct pg_stmt select_locked = {
 	"project_lock",
@@ -76,6 +82,8 @@ bool project_ask(struct pg_conn *c, struct arena *a, const char *ref, struct pg_
 {
 	struct pg_params p = PG_PARAMS(a);
 
+	if (text_eq(ref, "default"))
+		return pg_queue(c, a, &select_default, NULL, out, e);
 	pg_text(&p, ref);
 	return pg_queue(c, a, &select_one, &p, out, e);
 }
