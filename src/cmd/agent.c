@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 #include "cmd/daemon.h"
 #include "core/log.h"
+#include "service/contents.h"
 #include "service/node.h"
 #include "service/ownership.h"
 
@@ -62,7 +63,8 @@ static bool start(struct running *r, struct err *e)
 	if (!ownership_check(r->service, e) && e->kind == ERR_CONFLICT)
 		return false;
 	*e = (struct err)ERR_INIT;
-	return service_open_folder(r->service, e) && node_start(&r->node, r->service, e) && daemon_write_pid(r->cfg, e);
+	return service_open_folder(r->service, e) && contents_open(r->service, e) &&
+	       node_start(&r->node, r->service, e) && daemon_write_pid(r->cfg, e);
 }
 
 static void wait_until_told(int argc, char **argv, const char *const *own, const sigset_t *signals)

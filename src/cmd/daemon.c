@@ -23,12 +23,32 @@ void daemon_block_signals(sigset_t *signals)
 	(void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Of the database, and of the replica where there is one. */
+static bool database_ports(const struct config *cfg, char **out, struct err *e)
+{
+	struct config there = *cfg;
+	char *replica = NULL;
+	char *both = NULL;
+
+	if (cfg->replica_url == NULL)
+		return pg_ports(cfg, out, e);
+	there.database_url = cfg->replica_url;
+	if (!pg_ports(cfg, out, e) || !pg_ports(&there, &replica, e))
+		return false;
+	if (asprintf(&both, "%s%s%s", *out, (*out)[0] != '\0' && replica[0] != '\0' ? "," : "", replica) < 0)
+		both = NULL;
+	free(*out);
+	free(replica);
+	*out = both;
+	return both != NULL || err_no_memory(e);
+}
+
 bool daemon_give_up(const struct config *cfg, struct err *e)
 {
-	char *database_ports = NULL;
-	bool ok = sandbox_harden(cfg, e) && pg_ports(cfg, &database_ports, e) && sandbox_enter(cfg, database_ports, e);
+	char *ports = NULL;
+	bool ok = sandbox_harden(cfg, e) && database_ports(cfg, &ports, e) && sandbox_enter(cfg, ports, e);
 
-	free(database_ports);
+	free(ports);
 	return ok;
 }
 

@@ -477,6 +477,13 @@ const struct option config_options[] = {
 	 "The longest that a deployment waits for the other nodes, before it is activated and after.",
 	 NULL},
 
+	{"replica_url", OPTION_TEXT, OPTION_SECRET, AT(replica_url), NULL, NULL, 0, 0, check_database_url,
+	 "A streaming replica, as a URL, from which an agent reads the files of versions; what it has not got yet comes from the database.",
+	 "Write it as in postgres://USER:PASSWORD@HOST:5432/postgres."},
+	{"cache_bytes", OPTION_SIZE, 0, AT(cache_bytes), "256M", NULL, 0, 1024 * GIB, NULL,
+	 "Disk that an agent keeps files of versions in, so that it fetches each content once; 0 for none.",
+	 NULL},
+
 	{"preflight_command", OPTION_TEXT, 0, AT(preflight_command), NULL, NULL, 0, 0, check_path,
 	 "Program that looks at each upload of files before it is stored; a status other than 0 refuses it. Absolute path; its "
 	 "working directory is the upload, its argument the entry point.",

@@ -4,11 +4,11 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "fs/release.h"
+#include "service/contents.h"
 #include "service/drift.h"
 #include "service/hold.h"
 #include "service/secret.h"
 #include "service/state.h"
-#include "store/blob.h"
 #include "store/deployment.h"
 #include "store/project.h"
 #include "store/retention.h"
@@ -27,12 +27,13 @@ static bool to_staging(void *ctx, const void *data, size_t len, struct err *e)
 	return staging_write(ctx, data, len, e);
 }
 
-static bool build_file(struct pg_conn *c, struct staging *st, const char *path, const struct file *file, struct err *e)
+static bool build_file(struct service *s, struct pg_conn *c, struct staging *st, const char *path,
+		       const struct file *file, struct err *e)
 {
 	uint8_t sum[32];
 	int64_t size;
 
-	if (!staging_begin(st, path, e) || !blob_load(c, file->sha256, file->size, to_staging, st, e) ||
+	if (!staging_begin(st, path, e) || !contents_load(s, c, file, to_staging, st, e) ||
 	    !staging_end(st, sum, &size, e))
 		return false;
 	if (size != file->size || memcmp(sum, file->sha256, sizeof sum) != 0)
@@ -58,7 +59,7 @@ static bool build_release(struct service *s, struct pg_conn *c, struct arena *a,
 			(void)err_no_memory(e);
 			goto out;
 		}
-		if (!build_file(c, st, path, &files.items[i], e))
+		if (!build_file(s, c, st, path, &files.items[i], e))
 			goto out;
 		FA_CRASH_POINT("release.file_built");
 	}

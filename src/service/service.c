@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "service/apply.h"
+#include "service/contents.h"
 #include "service/current.h"
 #include "service/drift.h"
 #include "service/fleet.h"
@@ -334,6 +335,7 @@ void service_close(struct service *s)
 	service_close(s->nowhere);
 	drift_free(s->drift);
 	node_free(s->node);
+	contents_close(s->contents);
 	holds_free(s->holds);
 	watch_free(s->watch);
 	applied_free(s->applied);

@@ -20,6 +20,7 @@ struct applied;
 struct heartbeat;
 struct holds;
 struct watch;
+struct contents;
 struct fleet;
 struct node_self;
 struct keyring;
@@ -38,6 +39,7 @@ struct service {
 	bool agent;                         /* follows what others deploy, and carries out no deployment itself */
 	struct fleet *fleet;                /* the base's own: news of the other nodes */
 	_Atomic int peers;                  /* whether there are other nodes, as far as service/fleet.c knows */
+	struct contents *contents;          /* where files come from; NULL: the database */
 	struct node_self *node;             /* what this host is among the project's nodes; NULL: it shows nothing */
 	char predecessor[CRYPTO_UUID_SIZE]; /* the process that had this folder before; "" for none */
 	struct holds *holds;                /* whose releases are in use by a rollout */

@@ -188,3 +188,65 @@ describe('a serve that shows nothing itself', () => {
     await until('east follows', async () => (await east.call('hello')) === 'later');
   });
 });
+
+describe('an agent fetches each content once', () => {
+  let api, east;
+  const cached = () => fs.readdirSync(path.join(east.service.functionsDir, '.functions-admin/cache')).sort();
+  const big = (letter) => letter.repeat(40_000);
+  before(async () => {
+    api = await (await host('serve', null, { node_name: 'api', deploy_here: 'off' })).start();
+    east = await (await host('agent', api.service, { node_name: 'east', cache_bytes: '100k' })).start();
+    await registered(api, 'east');
+  });
+  after(async () => { await east?.end(); await api?.end(); });
+  const deploy = async (files) => assert.equal((await api.service.deploy('kept', files)).status, 201);
+  const source = (file) => {
+    const entry = east.service.manifest().functions.kept.versions[0];
+    return fs.readFileSync(path.join(east.service.functionsDir, entry.path, 'source', file), 'utf8');
+  };
+
+  test('a content of an earlier version comes from its disk, and what was changed there is fetched anew', async () => {
+    await deploy({ 'index.ts': 'one', 'shared.ts': big('a') });
+    assert.equal(cached().length, 2);
+    // Nobody gets it from the database any more: the chunks are gone.
+    const sha = api.service.sql(`SELECT encode(sha256, 'hex') FROM functions_admin.blobs WHERE size = 40000`);
+    api.service.sql(`SET session_replication_role = replica; UPDATE functions_admin.blob_chunks SET data = '\\x00' WHERE encode(sha256, 'hex') = '${sha}'`, 'supabase_admin');
+    await deploy({ 'index.ts': 'two', 'shared.ts': big('a') });
+    assert.equal(source('shared.ts'), big('a'));
+    api.service.sql(`SET session_replication_role = replica; UPDATE functions_admin.blob_chunks SET data = convert_to(repeat('a', 40000), 'UTF8') WHERE encode(sha256, 'hex') = '${sha}'`, 'supabase_admin');
+    fs.writeFileSync(path.join(east.service.functionsDir, '.functions-admin/cache', sha), big('x'));
+    await deploy({ 'index.ts': 'three', 'shared.ts': big('a') });
+    assert.equal(source('shared.ts'), big('a'));
+    assert.equal(fs.readFileSync(path.join(east.service.functionsDir, '.functions-admin/cache', sha), 'utf8'), big('a'), 'it was replaced');
+  });
+
+  test('it stays below its bound: what was not used for longest goes', async () => {
+    for (const letter of 'bcdef') await deploy({ 'index.ts': letter, 'shared.ts': big(letter) });
+    const sizes = cached().map((name) => fs.statSync(path.join(east.service.functionsDir, '.functions-admin/cache', name)).size);
+    assert.ok(sizes.reduce((sum, size) => sum + size, 0) <= 100 * 1024, `${sizes}`);
+    assert.equal(source('shared.ts'), big('f'));
+  });
+
+  test('a replica that is away is no hindrance', async () => {
+    await east.service.stop();
+    east.service.writeConfig({ replica_url: 'postgresql://nobody@127.0.0.1:1/nowhere' });
+    await east.service.start();
+    await registered(api, 'east');
+    await deploy({ 'index.ts': 'without', 'shared.ts': big('g') });
+    assert.equal(source('index.ts'), 'without');
+  });
+
+  test('from a replica: what it has is read there', async () => {
+    // The same server, as another role, whose statements can be told apart.
+    postgres.sql(api.service.database, 'CREATE ROLE reader LOGIN; GRANT functions_admin_service TO reader', 'supabase_admin');
+    await east.service.stop();
+    east.service.writeConfig({ replica_url: postgres.url(api.service.database, 'reader'), log_level: 'debug' });
+    await east.service.start();
+    await registered(api, 'east');
+    east.service.clearLog();
+    await deploy({ 'index.ts': 'from the replica', 'shared.ts': big('h') });
+    assert.equal(source('shared.ts'), big('h'));
+    assert.doesNotMatch(east.service.log, /is read from the database/);
+    assert.equal(postgres.sql(api.service.database, `SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND query LIKE '%blob_chunks%'`), '1');
+  });
+});
