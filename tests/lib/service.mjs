@@ -192,8 +192,8 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     },
     run: (command, args = [], how = {}) => run([command, '--config', config, ...args], how),
     sql: (text, user) => postgres.sql(database, text, user),
-    /** Starts the program; `spawnWith` replaces how, for inherited sockets and other users. */
-    async start({ args = [], env = {}, stdio = ['ignore', 'pipe', 'pipe'], as = {}, ready = true } = {}) {
+    /** Starts the program, which is to serve `within` so many milliseconds. */
+    async start({ args = [], env = {}, stdio = ['ignore', 'pipe', 'pipe'], as = {}, ready = true, within = 30_000 } = {}) {
       const words = [...wrapper, BINARY, command, '--config', config, ...args];
       child = spawn(words[0], words.slice(1), { stdio, env: { PATH: process.env.PATH, ...REAL, ...env }, ...as });
       const mine = child, from = log.length;

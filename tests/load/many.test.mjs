@@ -51,11 +51,11 @@ test(`${DEPLOYERS} deployers on ${FUNCTIONS} functions, ${ROUNDS} times each`, a
   });
 });
 
-const MANY = LONG ? 10_000 : 60;
-test(`${MANY} functions in a project: activated by one call, listed, changed, and shown again after a start`, async () => {
-  await withService({ boot_timeout: '600s', request_timeout: '120s' }, async (service, runtime) => {
+const MANY = LONG ? 10_000 : 60, BULK = LONG ? 1_000 : 20;
+test(`${MANY} functions in a project, ${BULK} of them activated by one call: shown at the start, listed, changed`, async () => {
+  await withService({ request_timeout: '120s' }, async (service, runtime) => {
     const slugs = Array.from({ length: MANY }, (_, i) => `many-${i}`), bundles = [];
-    await each(slugs, 8, async (slug, i) => {
+    await each(slugs.slice(0, BULK), 8, async (slug, i) => {
       const answer = await service.deploy(slug, `// ${slug}`, { query: '&bundleOnly=true' });
       assert.equal(answer.status, 201, answer.text);
       bundles[i] = answer.json;
@@ -63,6 +63,17 @@ test(`${MANY} functions in a project: activated by one call, listed, changed, an
     const times = {}, timed = async (what, asked) => { const began = Date.now(), answer = await asked(); times[what] = Date.now() - began; return answer; };
     const put = await timed('bulk PUT', () => service.ask('PUT', service.functions(), { json: bundles }));
     assert.equal(put.status, 200, put.text.slice(0, 2_000));
+    // The others are made in the database, of the first one: ten thousand uploads take their time, and are not what this is about.
+    await service.stop();
+    service.sql(`BEGIN; CREATE TEMP TABLE made AS SELECT gen_random_uuid() AS id, 'many-' || n AS slug FROM generate_series(${BULK}, ${MANY - 1}) n;
+      INSERT INTO functions_admin.edge_functions (id, project_ref, slug, name, active_version, latest_version) SELECT id, '${REF}', slug, slug, 1, 1 FROM made;
+      CREATE TEMP TABLE of_first AS SELECT v.* FROM functions_admin.edge_function_versions v JOIN functions_admin.edge_functions f ON f.id = v.function_id WHERE f.slug = 'many-0';
+      INSERT INTO functions_admin.edge_function_versions (function_id, version, kind, name, entrypoint_path, verify_jwt, digest, size, file_count, source, created_by)
+        SELECT made.id, 1, kind, made.slug, entrypoint_path, verify_jwt, digest, size, file_count, source, created_by FROM made, of_first;
+      INSERT INTO functions_admin.edge_function_files (function_id, version, path, sha256, size)
+        SELECT made.id, 1, x.path, x.sha256, x.size FROM made, functions_admin.edge_function_files x WHERE x.function_id = (SELECT function_id FROM of_first);
+      UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1; COMMIT;`);
+    await timed('start that builds them all', () => service.start({ within: 1_200_000 }));
     assert.equal((await timed('list', () => service.ask('GET', service.functions()))).json.length, MANY);
     good(await timed('deploy', () => service.deploy('many-7', '// changed')), service);
     good(await timed('deploy of a new one', () => service.deploy('one-more', '// one more')), service);
@@ -72,10 +83,10 @@ test(`${MANY} functions in a project: activated by one call, listed, changed, an
     assert.equal(Object.keys(service.manifest().functions).length, expected.length);
     await agree(service, runtime, [...some(expected, 5), 'many-7', 'one-more']);
     await service.stop();
-    await timed('start', () => service.start());
+    await timed('start', () => service.start({ within: 120_000 }));
     fs.rmSync(path.join(service.functionsDir, '.releases/many-7'), { recursive: true });
     await service.stop();
-    await timed('start with one release missing', () => service.start());
+    await timed('start with one release missing', () => service.start({ within: 120_000 }));
     await agree(service, runtime, ['many-7', 'one-more']);
     if (LONG) console.log(`${MANY} functions, milliseconds: ${JSON.stringify(times)}`);
   });
