@@ -234,7 +234,13 @@ step_node_tests() { # FOLDER of tests/
     [ -z "$LONG" ] || export FA_LONG=1
     local folder=build-gcc options_of_build=(--enable-werror)
     # The points at which the program is killed are in a build of their own.
-    [ "$1" != faults ] || { folder=build-faults; options_of_build+=(--enable-crash-points); rm -rf build-faults/faults; }
+    if [ "$1" = faults ]; then
+        folder=build-faults
+        options_of_build+=(--enable-crash-points)
+        # What is tried, for the table of tests/faults/README.md.
+        rm -rf build-faults/faults && mkdir -p build-faults/faults
+        options+=(--test-reporter=./tests/faults/reporter.mjs --test-reporter-destination=build-faults/faults/tests.lines)
+    fi
     export FA_BINARY=$ROOT/$folder/functions-admin
     build "$folder" gcc "${options_of_build[@]}" -- all >/dev/null
     node --test "${options[@]}" --test-reporter=spec --test-reporter-destination=stdout \

@@ -117,10 +117,12 @@ static bool take_part(void *ctx, const void *data, size_t len, struct err *e)
 
 	if (!f->in_metadata)
 		return upload_write(f->req->upload, data, len, e);
-	buf_put(&f->metadata, data, len);
-	if (f->metadata.failed)
+	if (len > f->metadata.max - f->metadata.len)
 		return err_set(e, ERR_TOO_LARGE, "metadata_too_large", "The part metadata is larger than %zu bytes",
 			       MAX_METADATA);
+	buf_put(&f->metadata, data, len);
+	if (f->metadata.failed)
+		return err_no_memory(e);
 	return true;
 }
 

@@ -261,10 +261,15 @@ static bool render(const struct keyring *k, const struct picture *p, struct buf 
 		buf_puts(out, "}");
 	}
 	buf_puts(out, p->pin_count > 0 ? "}}" : "}");
-	return !out->failed || err_set(e, ERR_TOO_LARGE, "secrets_too_large",
-				       "The secrets, with the revisions that versions are pinned to, do not fit in "
-				       "%zu bytes",
-				       MAX_FILE);
+	if (!out->failed)
+		return true;
+	/* A value is small beside the ceiling, so what fails far below it is the memory. */
+	if (out->len < MAX_FILE / 2)
+		return err_no_memory(e);
+	return err_set(e, ERR_TOO_LARGE, "secrets_too_large",
+		       "The secrets, with the revisions that versions are pinned to, do not fit in "
+		       "%zu bytes",
+		       MAX_FILE);
 }
 
 static bool remember(struct service *s, const struct picture *p)
