@@ -120,7 +120,7 @@ export function editing(path: string, others: () => string[], onChange: () => vo
     lintGutter(),
     linter((view): Diagnostic[] => problemsIn(path, view.state.doc.toString(), others()).map((problem) => ({ from: problem.from, to: problem.to, severity: "error", message: problem.message }))),
     EditorState.allowMultipleSelections.of(true),
-    EditorView.contentAttributes.of({ "aria-label": `Source of ${path}`, tabindex: "0" }),
+    EditorView.contentAttributes.of({ "aria-label": `Source of ${path}`, "aria-description": "Tab indents; Escape, then Tab leaves the editor", tabindex: "0" }),
     keymap.of([
       { key: "Mod-s", run: () => (onSave(), true), preventDefault: true },
       ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap,

@@ -205,12 +205,19 @@ interface DialogProps {
   footer?: ReactNode;
 }
 
+/** What has the focus, also inside of the editor's shadow root. */
+function focused(): HTMLElement | null {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  return element as HTMLElement | null;
+}
+
 export function Dialog({ title, onClose, children, wide, footer }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
     const dialog = element.current!;
-    const before = document.activeElement as HTMLElement | null;
+    const before = focused();
     dialog.showModal();
     // Where people type first; with nothing to type, the first of the choices, which is the harmless one.
     dialog.querySelector<HTMLElement>(".dialog-body input:not([type=checkbox]), .dialog-body textarea, footer button")?.focus();
