@@ -147,37 +147,12 @@ test("with the keyboard alone: from the list to the code, a new version, and bac
   await ui.finish();
 });
 
-test("with the keyboard alone: a secret is set and unset", async () => {
-  const names = async () => (await stack.api("GET", "secrets")).json.map((secret) => secret.name);
-  const ui = await open(browser, stack);
-  const { page } = ui;
-  await ui.view();
-  await tabTo(page, "Secrets");
-  await page.keyboard.press("Enter");
-  await page.getByRole("heading", { level: 1, name: "Secrets" }).waitFor();
-  await tabTo(page, "NAME=value, one a line");
-  await page.keyboard.type("TYPED=by hand");
-  await tabTo(page, "Set");
-  await page.keyboard.press("Enter");
-  await page.getByText("1 secret is set").waitFor();
-  assert.ok((await names()).includes("TYPED"));
-  await page.getByRole("button", { name: "Unset TYPED" }).waitFor();
-  await tabTo(page, "Unset TYPED");
-  await page.keyboard.press("Enter");
-  await dialog(page).waitFor();
-  await tabTo(page, "Unset");
-  await page.keyboard.press("Enter");
-  await page.getByText("TYPED is unset").waitFor();
-  assert.equal((await names()).includes("TYPED"), false);
-  await ui.finish();
-});
-
 test("the overview's snippets are right: the shown curl call gets the answer", async () => {
   const ui = await open(browser, stack);
   await ui.view("functions/keys");
   const command = await ui.page.getByLabel("the curl call", { exact: true }).innerText();
   const done = spawnSync("bash", ["-c", command], { encoding: "utf8", env: { ...process.env, ANON_KEY: stack.env.ANON_KEY } });
-  assert.deepEqual(JSON.parse(done.stdout), { typed: "by hand" }, done.stderr);
+  assert.deepEqual(JSON.parse(done.stdout), { typed: "once more" }, done.stderr);
   for (const [name, part] of [["supabase-js", 'functions.invoke("keys"'], ["Python", '"keys",']]) {
     await ui.page.getByRole("button", { name }).click();
     assert.ok((await ui.page.getByLabel(`the ${name} call`, { exact: true }).innerText()).includes(part));
@@ -301,11 +276,11 @@ test("leaving with unsaved changes asks first", async () => {
   await page.keyboard.insertText("// more\n");
   await page.getByText("1 unsaved file").waitFor();
   page.once("dialog", (asked) => asked.dismiss());
-  await page.getByRole("link", { name: "Settings" }).click();
+  await page.getByRole("link", { name: "Settings", exact: true }).click();
   await editor(page).waitFor();
   await page.getByText("1 unsaved file").waitFor();
   page.once("dialog", (asked) => asked.accept());
-  await page.getByRole("link", { name: "Settings" }).click();
+  await page.getByRole("link", { name: "Settings", exact: true }).click();
   await page.getByRole("heading", { name: "Delete this function" }).waitFor();
   await ui.finish();
 });
@@ -461,6 +436,31 @@ test("secrets: a pasted .env, in force at the next call, never shown again; unse
   await page.getByRole("button", { name: "Set", exact: true }).click();
   await page.getByText("1 secret is set").waitFor();
   assert.equal((await stack.call("reads")).json.own, "mine");
+  await ui.finish();
+});
+
+test("with the keyboard alone: a secret is set and unset", async () => {
+  const names = async () => (await stack.api("GET", "secrets")).json.map((secret) => secret.name);
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view();
+  await tabTo(page, "Secrets");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "Secrets" }).waitFor();
+  await tabTo(page, "NAME=value, one a line");
+  await page.keyboard.type("TYPED=by hand");
+  await tabTo(page, "Set");
+  await page.keyboard.press("Enter");
+  await page.getByText("1 secret is set").waitFor();
+  assert.ok((await names()).includes("TYPED"));
+  await page.getByRole("button", { name: "Unset TYPED" }).waitFor();
+  await tabTo(page, "Unset TYPED");
+  await page.keyboard.press("Enter");
+  await dialog(page).waitFor();
+  await tabTo(page, "Unset");
+  await page.keyboard.press("Enter");
+  await page.getByText("TYPED is unset").waitFor();
+  assert.equal((await names()).includes("TYPED"), false);
   await ui.finish();
 });
 
