@@ -281,7 +281,8 @@ export interface Deployment {
   active_at?: string;
   verified_at?: string;
   finished_at?: string;
-  nodes?: { name?: string; id?: string; status?: string; state?: string; error?: string }[];
+  /** Of a single deployment, where there is more than one node. */
+  nodes?: { name: string; staged_at?: string; active_at?: string; verified: boolean; error?: { code: string; message?: string } }[];
 }
 
 export interface Release {

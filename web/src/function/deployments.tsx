@@ -1,4 +1,4 @@
-import { page, type Deployment } from "../api";
+import { json, page, type Deployment } from "../api";
 import { useLoad } from "../hooks";
 import { usePages } from "../pages/more";
 import { FUNCTION, useSession } from "../session";
@@ -30,7 +30,7 @@ export function DeploymentHistory({ slug }: { slug: string }) {
               {list.items.map((deployment) => (
                 <tr key={deployment.id}>
                   <td>{deployment.version}</td>
-                  <td><Status deployment={deployment} />{deployment.error && <div className="small error-text">{deployment.error.message}</div>}<Nodes deployment={deployment} /></td>
+                  <td><Status deployment={deployment} />{deployment.error && <div className="small error-text">{deployment.error.message}</div>}</td>
                   <td>{deployment.created_by}</td>
                   <td><Time at={deployment.created_at} /></td>
                   <td>{deployment.boot_ms !== undefined ? `${deployment.boot_ms} ms` : <span className="muted">–</span>}</td>
@@ -48,15 +48,21 @@ export function DeploymentHistory({ slug }: { slug: string }) {
 
 function Nodes({ deployment }: { deployment: Deployment }) {
   if (!deployment.nodes?.length) return null;
-  return <ul className="small nodes">{deployment.nodes.map((node) => <li key={node.id ?? node.name}>{node.name ?? node.id}: {node.status ?? node.state}{node.error && ` (${node.error})`}</li>)}</ul>;
+  return (
+    <ul className="small nodes" aria-label="Nodes">
+      {deployment.nodes.map((node) => <li key={node.name}>{node.name}: {node.error ? (node.error.message ?? node.error.code) : node.verified ? "verified" : node.active_at ? "active" : node.staged_at ? "staged" : "waiting"}</li>)}
+    </ul>
+  );
 }
 
 /** How the deployment that was just made went on each node, where the server tells. */
 export function DeploymentNodes({ slug }: { slug: string }) {
   const { ref, refusal } = useSession();
   const offered = refusal("GET", `${FUNCTION}/deployments`) === undefined;
-  const { data } = useLoad(offered ? `latest/${ref}/${slug}` : undefined, (signal) => page<Deployment>(`v1/projects/${ref}/functions/${encodeURIComponent(slug)}/deployments`, { limit: 1 }, signal));
-  const latest = data?.data[0];
+  const { data: latest } = useLoad(offered ? `latest/${ref}/${slug}` : undefined, async (signal) => {
+    const { data } = await page<Deployment>(`v1/projects/${ref}/functions/${encodeURIComponent(slug)}/deployments`, { limit: 1 }, signal);
+    return data[0] && json<Deployment>("GET", `v1/projects/${ref}/deployments/${data[0].id}`, { signal });
+  });
   if (!latest) return null;
   return (
     <div className="muted small">
