@@ -138,10 +138,10 @@ bool event_take(struct service *s, struct arena *a, const char *project_ref, con
 	     pg_commit(c, e);
 	pg_release(c);
 	free(events);
-	if (ok && fresh)
+	if (ok && fresh) {
 		bell_ring();
-	if (ok && fresh)
 		*stored = (int64_t)json_array_size(list);
+	}
 	return ok;
 }
 
