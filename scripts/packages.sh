@@ -45,6 +45,7 @@ clang-format          clang-format
 clang-tidy            clang-tidy
 cppcheck              cppcheck
 groff-base            groff
+iproute2              ip
 libclang-rt-14-dev    /usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
 libcmocka-dev         /usr/include/cmocka.h
 pgbouncer             pgbouncer

@@ -201,6 +201,7 @@ static bool beat(struct node_loop *l)
 		if (s->node == NULL || !s->node->registered)
 			continue;
 		ok = say(s, false, &orders, &e);
+		l->has_work = l->has_work || (ok && orders.catch_up);
 		/* Asking again would find it taken back. */
 		if (ok && orders.check) {
 			l->check_ordered = true;
@@ -604,7 +605,7 @@ static void stop_listening(struct node_loop *l)
 static bool listen_for_work(struct node_loop *l, struct err *e)
 {
 	int64_t next = l->next_beat_ms < l->next_sweep_ms ? l->next_beat_ms : l->next_sweep_ms;
-	int64_t left = next - monotonic_ms();
+	int64_t left = l->has_work ? 0 : next - monotonic_ms();
 	bool ok;
 
 	if (!can_listen(l)) {

@@ -52,18 +52,19 @@ static const struct pg_stmt lock_project = {
 	"activate_lock",
 	"UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1,"
 	" release_number = release_number + 1 WHERE ref = $1 RETURNING generation, release_number,"
-	" (extract(epoch FROM clock_timestamp()) * 1000)::int8,"
-	" NOT EXISTS (SELECT FROM functions_admin.nodes n WHERE n.project_ref = $1 AND n.id IS DISTINCT FROM $2::uuid"
-	"  AND n.alive_until > clock_timestamp())",
+	" (extract(epoch FROM clock_timestamp()) * 1000)::int8",
 };
-/* The project's row is locked, so nobody else moves an active version between this and the update. */
+/* The project's row is locked, so nobody else moves an active version between this and the update, and no node comes
+ * (back) to life that is not seen here. */
 static const struct pg_stmt select_before = {
 	"activate_before",
 	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4, (extract(epoch FROM f.updated_at) * 1000)::int8,"
 	" (SELECT jsonb_agg(jsonb_build_object('version', t.version, 'percent', t.percent))::text"
 	"  FROM functions_admin.function_traffic t WHERE t.function_id = f.id),"
 	" u.version = 0 OR EXISTS (SELECT FROM functions_admin.edge_function_versions v"
-	"  WHERE v.function_id = f.id AND v.version = u.version)"
+	"  WHERE v.function_id = f.id AND v.version = u.version),"
+	" NOT EXISTS (SELECT FROM functions_admin.nodes n WHERE n.project_ref = $2 AND n.id IS DISTINCT FROM $5::uuid"
+	"  AND n.alive_until > clock_timestamp())"
 	" FROM unnest($1::text[], $4::int8[]) WITH ORDINALITY u (id, version, n)"
 	" JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
 	" WHERE f.project_ref = $2 AND (f.deleted_at IS NULL OR $3::bool) ORDER BY u.n",
@@ -265,11 +266,11 @@ static bool ask_before(struct pg_conn *c, struct arena *a, const struct activati
 		if (set->items[i].deployment_id != NULL)
 			ids[out->deployment_count++] = set->items[i].deployment_id;
 	pg_text(&lock, set->project_ref);
-	pg_text(&lock, set->node);
 	pg_text_array(&functions, col->ids, set->count);
 	pg_text(&functions, set->project_ref);
 	pg_bool(&functions, set->restore);
 	pg_int_array(&functions, col->after, set->count);
+	pg_text(&functions, set->node);
 	pg_text_array(&deployments, ids, out->deployment_count);
 	return pg_queue(c, a, &keep_plans, NULL, NULL, e) && pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
 	       pg_queue(c, a, &select_before, &functions, &out->functions, e) &&
@@ -285,9 +286,9 @@ static bool check_before(const struct before *b, struct activation_set *set, str
 	set->generation = pg_get_int(b->lock, 0, 0);
 	set->release_number = pg_get_int(b->lock, 0, 1);
 	set->at = pg_get_int(b->lock, 0, 2);
-	set->alone = pg_get_bool(b->lock, 0, 3);
 	if ((size_t)pg_rows(b->functions) != set->count)
 		return functions_gone(set, e);
+	set->alone = set->count > 0 && pg_get_bool(b->functions, 0, 5);
 	for (size_t i = 0; i < set->count; i++) {
 		struct activation *item = &set->items[i];
 

@@ -6,25 +6,38 @@
 
 #define WAKE "pg_notify('" NODE_WORK_CHANNEL "', $1)"
 
-/* The order to check is taken by the answer to the node's own word, so it is carried out once. */
+/*
+ * The order to check is taken by the answer to the node's own word, so it is carried out once.
+ *
+ * Who counted the nodes may have passed over one whose lease was over, or nearly, and be about to say that a generation
+ * is shown by all. Such a node lives again only if it shows what the project is at; the project's lock sees to it that
+ * whoever makes a later generation active counts it.
+ */
 static const struct pg_stmt renew = {
 	"node_renew",
-	"WITH asked AS (SELECT draining, check_asked FROM functions_admin.nodes WHERE id = $1::uuid FOR UPDATE),"
+	"WITH asked AS (SELECT draining, check_asked, alive_until > clock_timestamp() + interval '1 second' AS alive"
+	"  FROM functions_admin.nodes WHERE id = $1::uuid FOR UPDATE),"
+	" wanted AS (SELECT generation, secrets_revision FROM functions_admin.projects"
+	"  WHERE ref = $2 AND NOT EXISTS (SELECT FROM asked WHERE alive) FOR SHARE),"
+	" lives AS (SELECT EXISTS (SELECT FROM asked WHERE alive) OR EXISTS (SELECT FROM wanted"
+	"  WHERE generation <= $8::int8 AND secrets_revision <= $10::int8) AS yes),"
 	" said AS (INSERT INTO functions_admin.nodes (id, project_ref, name, kind, program, alive_until, started_at,"
 	"  generation, shown_at, verified, secrets_revision, failed_generation, error_code, error_message, error_at)"
-	"  VALUES ($1::uuid, $2, $3, $4, $5, clock_timestamp() + $6::int4 * interval '1 second',"
+	"  SELECT $1::uuid, $2, $3, $4, $5, clock_timestamp() + CASE WHEN yes THEN $6::int4 ELSE 0 END * interval '1 "
+	"second',"
 	"   to_timestamp($7::int8 / 1000.0), $8::int8, clock_timestamp(), $9::bool, $10::int8, nullif($11::int8, 0), "
 	"$12, $13,"
-	"   CASE WHEN $12::text IS NOT NULL THEN clock_timestamp() END)"
+	"   CASE WHEN $12::text IS NOT NULL THEN clock_timestamp() END FROM lives"
 	"  ON CONFLICT (id) DO UPDATE SET project_ref = excluded.project_ref, name = excluded.name, kind = "
 	"excluded.kind,"
-	"   program = excluded.program, alive_until = excluded.alive_until, started_at = excluded.started_at,"
+	"   program = excluded.program, started_at = excluded.started_at,"
+	"   alive_until = CASE WHEN (SELECT yes FROM lives) THEN excluded.alive_until ELSE nodes.alive_until END,"
 	"   shown_at = CASE WHEN nodes.generation = excluded.generation THEN nodes.shown_at ELSE excluded.shown_at END,"
 	"   generation = excluded.generation, verified = excluded.verified, secrets_revision = "
 	"excluded.secrets_revision,"
 	"   failed_generation = excluded.failed_generation, error_code = excluded.error_code,"
 	"   error_message = excluded.error_message, error_at = excluded.error_at, check_asked = false)"
-	" SELECT coalesce(bool_or(draining), false), coalesce(bool_or(check_asked), false),"
+	" SELECT coalesce(bool_or(draining), false), coalesce(bool_or(check_asked), false), (SELECT yes FROM lives),"
 	"  (SELECT pg_notify('" NODE_REPORT_CHANNEL "', ($1::uuid)::text) WHERE $14::bool)::text FROM asked",
 };
 static const struct pg_stmt leave = {
@@ -94,7 +107,11 @@ bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *re
 		return pg_is_foreign_key_violation(c) ? err_set(e, ERR_NOT_FOUND, "project_not_found",
 								"There is no project %s", report->project_ref)
 						      : false;
-	*out = (struct node_orders){.draining = pg_get_bool(r, 0, 0), .check = pg_get_bool(r, 0, 1)};
+	*out = (struct node_orders){
+		.draining = pg_get_bool(r, 0, 0),
+		.check = pg_get_bool(r, 0, 1),
+		.catch_up = !pg_get_bool(r, 0, 2),
+	};
 	return true;
 }
 

@@ -34,7 +34,8 @@ struct node_report {
 /* What the others want of it. */
 struct node_orders {
 	bool draining;
-	bool check; /* compare the files on disk; the order is taken back by this call */
+	bool check;    /* compare the files on disk; the order is taken back by this call */
+	bool catch_up; /* its lease was over, and it does not show what the project is at: it does not live yet */
 };
 
 /*

@@ -35,7 +35,7 @@ export async function until(what, condition, milliseconds = 30_000) {
 // What is left when the process ends, whatever ends it: a deadline, Ctrl-C, a test that threw.
 const folders = new Set(), children = new Set();
 process.on('exit', () => {
-  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(child.spawnfile.endsWith('/postgres') ? 'SIGQUIT' : 'SIGKILL');
+  for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill(child.spawnargs.some((word) => word.endsWith('/postgres')) ? 'SIGQUIT' : 'SIGKILL');
   for (const folder of folders) try { fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 }); } catch { /* somebody still writes there */ }
 });
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) process.once(signal, () => process.exit(code));
@@ -68,24 +68,30 @@ function postgresBin() {
 /**
  * A private cluster, shaped like Supabase's: supabase_admin is the superuser, `postgres` is not, the API's roles exist and
  * the default privileges grant to them. One for a test file; each service gets a database of its own. `environment` is for the
- * server's process. `standbyOf` makes it a streaming replica of another one, until it is promoted.
+ * server's process. `standbyOf` makes it a streaming replica of another one, until it is promoted. `at` is a host of nodes/network.mjs
+ * where it listens as well, by TCP.
  */
-export async function startPostgres({ environment = {}, standbyOf } = {}) {
+export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
   const bin = postgresBin(), folder = temporaryFolder('fa-pg-'), data = path.join(folder, 'data'), log = path.join(folder, 'log');
   const as = root ? { uid: Number(spawnSync('id', ['-u', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY, gid: Number(spawnSync('id', ['-g', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY } : {};
   if (root) fs.chownSync(folder, as.uid, as.gid);
   const env = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', HOME: folder };
+  // Who enters a network must be root, and is somebody else from then on.
+  const inside = (name, args) => at ? [[...at.enter.slice(0, -1), `--setuid=${as.uid}`, `--setgid=${as.gid}`, '--', name, ...args], {}] : [[name, ...args], as];
   const [name, ...args] = standbyOf
-    ? ['pg_basebackup', '-D', data, '-h', standbyOf.folder, '-U', 'supabase_admin', '-R', '-X', 'stream', '-c', 'fast', '--no-sync']
+    ? ['pg_basebackup', '-D', data, '-h', standbyOf.address ?? standbyOf.folder, '-U', 'supabase_admin', '-R', '-X', 'stream', '-c', 'fast', '--no-sync']
     : ['initdb', '-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
-  const made = spawnSync(path.join(bin, name), args, { ...as, env, cwd: folder, encoding: 'utf8' });
+  const [maker, who] = inside(path.join(bin, name), args);
+  const made = spawnSync(maker[0], maker.slice(1), { ...who, env, cwd: folder, encoding: 'utf8' });
   if (made.status !== 0) throw new Error(`${name}: ${made.stderr}`);
+  if (at && !standbyOf) fs.appendFileSync(path.join(data, 'pg_hba.conf'), ['all', 'replication'].map((what) => `host ${what} all ${at.subnet} trust\n`).join(''));
   let child;
   const server = {
-    folder, bin,
+    folder, bin, address: at?.address,
     async start() {
       const out = fs.openSync(log, 'a');
-      child = spawn(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB'], { ...as, env: { ...env, ...environment }, cwd: folder, stdio: ['ignore', out, out] });
+      const [words, who] = inside(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', at?.address ?? '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB']);
+      child = spawn(words[0], words.slice(1), { ...who, env: { ...env, ...environment }, cwd: folder, stdio: ['ignore', out, out] });
       fs.closeSync(out);
       children.add(child);
       await until('PostgreSQL answers', () => {
@@ -295,8 +301,9 @@ export function multipart(metadata, files, { boundary = `b${randomBytes(8).toStr
 /**
  * Answers as runtime/main does: boots a staged version (one whose source has BOOT_FAILS does not), tells the manifest's
  * generation, and serves a function by giving back its source (with status 500 where that has SMOKE_FAILS). `hold(slug)` makes the next boot of a slug wait.
+ * It listens at a port of its own, or at `socket`.
  */
-export async function startRuntime(functionsDir, { token = SECRETS.runtime_token } = {}) {
+export async function startRuntime(functionsDir, { token = SECRETS.runtime_token, socket } = {}) {
   const held = new Map();
   const manifest = () => JSON.parse(fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8'));
   const secretsRevision = () => { try { return JSON.parse(fs.readFileSync(path.join(functionsDir, '.functions-admin/secrets.json'), 'utf8')).revision; } catch { return 0; } };
@@ -327,9 +334,9 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
       return answer(404, {});
     } catch (error) { return answer(200, { ok: false, error: { name: error.name, message: error.message } }); }
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(socket ?? { port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
-  const url = `http://127.0.0.1:${server.address().port}`;
+  const url = socket ? undefined : `http://127.0.0.1:${server.address().port}`;
   const self = {
     url,
     /** What it says to use, where that shall not be what the file says. */

@@ -88,6 +88,21 @@ describe('a serve and two agents', () => {
     for (const each of hosts) assert.equal(await each.call('hello'), 'last', each.name);
   });
 
+  test('stopped for longer than its lease, a node lives again only when it shows what is active', async () => {
+    assert.equal((await api.service.deploy('hello', 'before')).status, 201);
+    api.service.sql(`CREATE FUNCTION public.back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF NEW.alive_until > clock_timestamp() AND OLD.alive_until < clock_timestamp() AND NEW.generation < (SELECT generation FROM functions_admin.projects WHERE ref = NEW.project_ref)
+      THEN RAISE EXCEPTION 'back, and behind'; END IF; RETURN NEW; END $$;
+      CREATE TRIGGER back BEFORE UPDATE ON functions_admin.nodes FOR EACH ROW EXECUTE FUNCTION public.back()`);
+    east.service.child.kill('SIGSTOP');
+    const answer = await api.service.deploy('hello', 'after');
+    assert.equal(answer.status, 201, answer.text);
+    east.service.child.kill('SIGCONT');
+    await registered(api, 'east');
+    assert.equal(await east.call('hello'), 'after');
+    assert.doesNotMatch(east.service.log, /back, and behind/);
+  });
+
   test('what is changed on the disk of an agent is put back', async () => {
     assert.equal((await api.service.deploy('hello', 'as deployed')).status, 201);
     const entry = Object.values(east.service.manifest().functions.hello.versions)[0];
