@@ -212,7 +212,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
         await until('the program serves', () => {
           if (mine.exitCode !== null || mine.signalCode !== null) throw new Error(`the program ended (${mine.exitCode ?? mine.signalCode}):\n${log}`);
           return log.includes(command === 'serve' ? 'serving project' : 'node of project', from);
-        });
+        }, within);
       }
       return service;
     },
