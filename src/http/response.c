@@ -214,9 +214,11 @@ static bool send_no_answer(const struct response *r, const struct response_write
 {
 	const char *known = response_get(r, "X-Request-Id");
 	const char *id = known != NULL ? known : "-";
-	const char *const parts[] = {
+	static const char head[] =
 		"Status: 503 Service Unavailable\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-		"X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nX-Request-Id: ",
+		"X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nX-Request-Id: ";
+	const char *const parts[] = {
+		head,
 		id,
 		"\r\n\r\n",
 		"{\"message\":\"The server has no memory for the answer\",\"code\":\"out_of_memory\",\"request_id\":\"",

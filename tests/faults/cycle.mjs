@@ -307,7 +307,8 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       JOIN functions_admin.edge_function_versions v ON v.function_id = f.id WHERE f.deleted_at IS NULL AND f.project_ref = '${REF}'`)).split('\n'));
     for (const slug of fs.readdirSync(releases))
       for (const release of fs.readdirSync(path.join(releases, slug))) {
-        assert.ok(known.has(`${slug}/${release}`), `${slug}/${release} is of a version that the database has`);
+        // Of a function whose calls are split all releases stay until they no longer are.
+        assert.ok(known.has(`${slug}/${release}`) || service.manifest().functions[slug]?.versions.length > 1, `${slug}/${release} is of a version that the database has`);
         for (const file of ['index.ts', 'boot.ts', 'deno.json', 'source/index.ts', 'source/lib/a.ts', 'source/lib/b.ts']) assert.ok(fs.statSync(path.join(releases, slug, release, file), { throwIfNoEntry: false })?.size > 0, `${slug}/${release} is whole: ${file}`);
       }
     const secrets = JSON.parse(fs.readFileSync(path.join(service.functionsDir, '.functions-admin/secrets.json'), 'utf8'));
