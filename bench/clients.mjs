@@ -63,7 +63,7 @@ export async function cli({ stack, note, section, median, quick }) {
     await deploy(profile);
     proxy.replay();
     const ours = [], atOnce = [];
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 2; i++) {
       write();
       atOnce.push(await deploy(profile));
       ours.push(await deploy(stack.env.CLI_PROFILE));
