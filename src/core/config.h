@@ -90,6 +90,7 @@ struct config {
 	char *node_name;      /* NULL: the host's */
 	int64_t node_lease;   /* ms */
 	int64_t node_timeout; /* ms */
+	bool node_ephemeral;
 	char *replica_url;
 	int64_t cache_bytes;
 	char *preflight_command;

@@ -477,6 +477,9 @@ const struct option config_options[] = {
 	 "The longest that a deployment waits for the other nodes, before it is activated and after.",
 	 NULL},
 
+	{"node_ephemeral", OPTION_BOOL, 0, AT(node_ephemeral), "off", NULL, 0, 0, NULL,
+	 "Whether an agent that stops is forgotten at once, as a pod that never comes back; else it is shown as away for a week.",
+	 NULL},
 	{"replica_url", OPTION_TEXT, OPTION_SECRET, AT(replica_url), NULL, NULL, 0, 0, check_database_url,
 	 "A streaming replica, as a URL, from which an agent reads the files of versions; what it has not got yet comes from the database.",
 	 "Write it as in postgres://USER:PASSWORD@HOST:5432/postgres."},

@@ -221,7 +221,8 @@ static void leave(struct service *s)
 	struct err e = ERR_INIT;
 
 	/* Where this fails, the lease runs out by itself. */
-	if (a == NULL || !pg_acquire(s->pool, &c, &e) || !node_leave(c, a, s->node->id, &e))
+	if (a == NULL || !pg_acquire(s->pool, &c, &e) ||
+	    !node_leave(c, a, s->node->id, s->agent && s->cfg->node_ephemeral, &e))
 		log_debug("the database could not be told that this node goes: %s", e.message);
 	pg_release(c);
 	arena_free(a);

@@ -15,7 +15,9 @@
  */
 static const struct pg_stmt renew = {
 	"node_renew",
-	"WITH asked AS (SELECT draining, check_asked, alive_until > clock_timestamp() + interval '1 second' AS alive"
+	"WITH old AS (DELETE FROM functions_admin.nodes WHERE alive_until < clock_timestamp() - interval '7 days' AND "
+	"id <> $1::uuid),"
+	" asked AS (SELECT draining, check_asked, alive_until > clock_timestamp() + interval '1 second' AS alive"
 	"  FROM functions_admin.nodes WHERE id = $1::uuid FOR UPDATE),"
 	" wanted AS (SELECT generation, secrets_revision FROM functions_admin.projects"
 	"  WHERE ref = $2 AND NOT EXISTS (SELECT FROM asked WHERE alive) FOR SHARE),"
@@ -42,9 +44,10 @@ static const struct pg_stmt renew = {
 };
 static const struct pg_stmt leave = {
 	"node_leave",
-	"WITH gone AS (UPDATE functions_admin.nodes SET alive_until = clock_timestamp() WHERE id = $1::uuid RETURNING "
-	"id)"
-	" SELECT pg_notify('" NODE_REPORT_CHANNEL "', id::text)::text FROM gone",
+	"WITH stays AS (UPDATE functions_admin.nodes SET alive_until = clock_timestamp() WHERE id = $1::uuid AND NOT "
+	"$2::bool),"
+	" goes AS (DELETE FROM functions_admin.nodes WHERE id = $1::uuid AND $2::bool)"
+	" SELECT pg_notify('" NODE_REPORT_CHANNEL "', ($1::uuid)::text)::text",
 };
 static const struct pg_stmt wake = {"node_wake", "SELECT " WAKE "::text"};
 
@@ -115,11 +118,12 @@ bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *re
 	return true;
 }
 
-bool node_leave(struct pg_conn *c, struct arena *a, const char *id, struct err *e)
+bool node_leave(struct pg_conn *c, struct arena *a, const char *id, bool forget, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 
 	pg_text(&p, id);
+	pg_bool(&p, forget);
 	return pg_query(c, a, &leave, &p, NULL, e);
 }
 

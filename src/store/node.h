@@ -45,8 +45,9 @@ struct node_orders {
 MUST_CHECK bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *report, bool news,
 			   struct node_orders *out, struct err *e);
 
-/* The process ends: nobody waits for the node any more. The row stays, for people to see. */
-MUST_CHECK bool node_leave(struct pg_conn *c, struct arena *a, const char *id, struct err *e);
+/* The process ends: nobody waits for the node any more. The row stays for a week, for people to see; with `forget` it
+ * goes as well. */
+MUST_CHECK bool node_leave(struct pg_conn *c, struct arena *a, const char *id, bool forget, struct err *e);
 
 /* Tells the project's nodes that there is something to do, when the transaction is committed. Queued (store/pg.h). */
 MUST_CHECK bool node_wake(struct pg_conn *c, struct arena *a, const char *project_ref, struct err *e);
