@@ -33,12 +33,13 @@ struct running {
 
 static bool choose_project(struct config *cfg, const char *ref, struct err *e)
 {
-	char *copy = ref != NULL ? strdup(ref) : NULL;
+	char *copy;
 
 	if (ref == NULL)
 		return true;
 	if (strlen(ref) != 20 || strspn(ref, "abcdefghijklmnopqrstuvwxyz") != 20)
 		return err_set(e, ERR_USAGE, NULL, "--project takes a project's ref: 20 lower-case letters");
+	copy = strdup(ref);
 	if (copy == NULL)
 		return err_no_memory(e);
 	free(cfg->project_ref);

@@ -193,6 +193,7 @@ static bool say(struct service *s, bool news, struct node_orders *orders, struct
 
 static bool beat(struct node_loop *l)
 {
+	const int64_t interval = l->base->cfg->node_lease / BEATS;
 	struct node_orders orders;
 	struct err e = ERR_INIT;
 	bool ok = true;
@@ -210,7 +211,7 @@ static bool beat(struct node_loop *l)
 	}
 	if (!ok)
 		log_warn("the database could not be told that this node lives: %s", e.message);
-	l->next_beat_ms = monotonic_ms() + l->base->cfg->node_lease / BEATS;
+	l->next_beat_ms = monotonic_ms() + interval;
 	return ok;
 }
 
@@ -633,7 +634,7 @@ static void rest(struct node_loop *l)
 	crypto_random(&random, sizeof random);
 	until = monotonic_ms() + l->pause_ms / 2 + random % l->pause_ms;
 	while (!atomic_load(&l->stopping) && monotonic_ms() < until) {
-		const struct timespec step = {.tv_nsec = 50 * 1000000};
+		const struct timespec step = {.tv_nsec = 50 * 1000000L};
 
 		(void)nanosleep(&step, NULL);
 	}

@@ -147,7 +147,7 @@ bool node_list(struct pg_conn *c, struct arena *a, const char *project_ref, stru
 	out->items = arena_array(a, out->count, sizeof *out->items);
 	if (out->items == NULL)
 		return err_no_memory(e);
-	for (int i = 0; i < pg_rows(r); i++)
+	for (int i = 0; i < pg_rows(r); i++) {
 		out->items[i] = (struct node){
 			.id = pg_get_text(r, i, 0),
 			.project_ref = pg_get_text(r, i, 1),
@@ -169,6 +169,7 @@ bool node_list(struct pg_conn *c, struct arena *a, const char *project_ref, stru
 			.error_message = pg_get_text(r, i, 17),
 			.error_at = pg_get_int(r, i, 18),
 		};
+	}
 	return true;
 }
 
