@@ -12,7 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-/* How long to wait for a notification before the rows are looked at all the same: leases run out in silence. */
+/* How long to wait for a notification before the rows are looked at all the same, each time twice as long: leases run
+ * out in silence, and only the last of the nodes says that it is done. */
+#define FIRST_LOOK_MS 100
 #define LOOK_MS 1000
 /* Where no notification comes. */
 #define BLIND_LOOK_MS 50
@@ -114,17 +116,17 @@ static int64_t monotonic_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Until nodes have reported `missing` times after `seen`, or it is time to look again. */
-static void wait_for_reports(struct fleet *f, uint64_t seen, uint64_t missing, int64_t deadline)
+/* Until a node reports something after `seen`, or it is time to look again. */
+static void wait_for_report(struct fleet *f, uint64_t seen, int64_t look_ms, int64_t deadline)
 {
 	struct timespec until;
 	int64_t ms = monotonic_ms();
 
 	(void)pthread_mutex_lock(&f->lock);
-	ms += f->listening ? LOOK_MS : BLIND_LOOK_MS;
+	ms += f->listening ? look_ms : BLIND_LOOK_MS;
 	ms = ms < deadline ? ms : deadline;
 	until = (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-	while (f->reports - seen < missing && pthread_cond_timedwait(&f->heard, &f->lock, &until) == 0)
+	while (f->reports == seen && pthread_cond_timedwait(&f->heard, &f->lock, &until) == 0)
 		;
 	(void)pthread_mutex_unlock(&f->lock);
 }
@@ -181,8 +183,7 @@ static bool no_answer(const struct node_census *census, int64_t timeout_ms, stru
 
 enum verdict { VERDICT_WAIT, VERDICT_DONE, VERDICT_FAILED };
 
-/* *missing: how many nodes have to say something before the verdict can be another one. */
-static enum verdict judge(const struct service *s, const struct node_census *census, uint64_t *missing)
+static enum verdict judge(const struct service *s, const struct node_census *census)
 {
 	int64_t own = service_shows(s) ? 1 : 0;
 	int64_t total = census->live + own;
@@ -197,7 +198,6 @@ static enum verdict judge(const struct service *s, const struct node_census *cen
 		quorum = total;
 	if (census->done + own >= quorum)
 		return VERDICT_DONE;
-	*missing = (uint64_t)(quorum - own - census->done);
 	return total - census->failed < quorum ? VERDICT_FAILED : VERDICT_WAIT;
 }
 
@@ -206,17 +206,17 @@ static bool look_until_done(struct service *s, struct arena *a, const struct que
 {
 	struct fleet *f = fleet_of(s);
 	int64_t deadline = monotonic_ms() + s->cfg->node_timeout;
+	int64_t look_ms = FIRST_LOOK_MS;
 
 	for (;;) {
 		struct node_census census = {0};
 		uint64_t seen = reports(f);
-		uint64_t missing = 1;
 		enum verdict verdict = VERDICT_WAIT;
 
 		arena_reset(a);
 		*e = (struct err)ERR_INIT;
 		if (ask(s, a, q, &census, e))
-			verdict = judge(s, &census, &missing);
+			verdict = judge(s, &census);
 		else if (e->kind != ERR_UNAVAILABLE)
 			return false;
 		if (verdict == VERDICT_DONE) {
@@ -227,7 +227,8 @@ static bool look_until_done(struct service *s, struct arena *a, const struct que
 			return failed_there(&census, e);
 		if (monotonic_ms() >= deadline)
 			return e->kind == ERR_NONE ? no_answer(&census, s->cfg->node_timeout, e) : false;
-		wait_for_reports(f, seen, missing, deadline);
+		wait_for_report(f, seen, look_ms, deadline);
+		look_ms = 2 * look_ms < LOOK_MS ? 2 * look_ms : LOOK_MS;
 	}
 }
 

@@ -295,8 +295,14 @@ static bool report_staged(struct service *s, struct arena *a, const char *rollou
 			  struct err *e)
 {
 	struct pg_conn *c = NULL;
-	bool ok =
-		pg_acquire(s->pool, &c, e) && rollout_staged(c, a, rollout_id, s->node->id, s->node->name, failure, e);
+	const struct rollout_said said = {
+		.project_ref = s->cfg->project_ref,
+		.rollout_id = rollout_id,
+		.node_id = s->node->id,
+		.node_name = s->node->name,
+		.failure = failure,
+	};
+	bool ok = pg_acquire(s->pool, &c, e) && rollout_staged(c, a, &said, e);
 
 	pg_release(c);
 	return ok;

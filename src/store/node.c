@@ -40,7 +40,32 @@ static const struct pg_stmt renew = {
 	"   failed_generation = excluded.failed_generation, error_code = excluded.error_code,"
 	"   error_message = excluded.error_message, error_at = excluded.error_at, check_asked = false)"
 	" SELECT coalesce(bool_or(draining), false), coalesce(bool_or(check_asked), false), (SELECT yes FROM lives),"
-	"  (SELECT pg_notify('" NODE_REPORT_CHANNEL "', ($1::uuid)::text) WHERE $14::bool)::text FROM asked",
+	"  (SELECT pg_notify('" NODE_REPORT_CHANNEL
+	"', ($1::uuid)::text) FROM lives WHERE yes AND NOT EXISTS (SELECT FROM asked WHERE "
+	"alive))::text FROM asked",
+};
+/*
+ * PostgreSQL wakes every session that listens, whatever for, so that a word from each node would cost the square of
+ * their number. One that has failed is told of, and otherwise whoever finds all agents done. This is asked after the
+ * node's own word is committed: the last to be so finds them all. A `serve` tells without being waited for here, since
+ * the one that waits for the others may be behind them itself.
+ */
+#define OTHERS_BEHIND                                                                                                  \
+	" FROM functions_admin.nodes n WHERE n.project_ref = $1 AND n.kind = 'agent' AND NOT n.draining"               \
+	" AND n.alive_until > clock_timestamp() AND "
+#define TELL(behind)                                                                                                   \
+	"SELECT pg_notify('" NODE_REPORT_CHANNEL                                                                       \
+	"', $2)::text WHERE $3::bool OR NOT EXISTS (SELECT" OTHERS_BEHIND behind ")"
+
+static const struct pg_stmt tell_shown = {
+	"node_tell_shown",
+	TELL("(n.generation < $4::int8 OR n.secrets_revision < $5::int8)"
+	     " AND coalesce(n.failed_generation, 0) < $4::int8"),
+};
+static const struct pg_stmt tell_staged = {
+	"node_tell_staged",
+	TELL("NOT EXISTS (SELECT FROM functions_admin.rollout_nodes rn"
+	     " WHERE rn.rollout_id = $4::uuid AND rn.node_id = n.id)"),
 };
 static const struct pg_stmt leave = {
 	"node_leave",
@@ -90,6 +115,7 @@ bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *re
 		struct node_orders *out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
+	struct pg_params tell = PG_PARAMS(a);
 	struct pg_result *r;
 
 	pg_text(&p, report->id);
@@ -105,7 +131,6 @@ bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *re
 	pg_int(&p, report->failed_generation);
 	pg_text(&p, report->failure != NULL ? report->failure->code : NULL);
 	pg_text(&p, report->failure != NULL ? report->failure->message : NULL);
-	pg_bool(&p, news);
 	if (!pg_query(c, a, &renew, &p, &r, e))
 		return pg_is_foreign_key_violation(c) ? err_set(e, ERR_NOT_FOUND, "project_not_found",
 								"There is no project %s", report->project_ref)
@@ -115,7 +140,12 @@ bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *re
 		.check = pg_get_bool(r, 0, 1),
 		.catch_up = !pg_get_bool(r, 0, 2),
 	};
-	return true;
+	pg_text(&tell, report->project_ref);
+	pg_text(&tell, report->id);
+	pg_bool(&tell, report->failure != NULL);
+	pg_int(&tell, report->generation);
+	pg_int(&tell, report->secrets_revision);
+	return !news || pg_query(c, a, &tell_shown, &tell, NULL, e);
 }
 
 bool node_leave(struct pg_conn *c, struct arena *a, const char *id, bool forget, struct err *e)
@@ -249,13 +279,12 @@ static const struct pg_stmt select_steps = {
 };
 static const struct pg_stmt insert_staged = {
 	"rollout_staged",
-	"WITH said AS (INSERT INTO functions_admin.rollout_nodes"
-	"  (rollout_id, node_id, node_name, staged_at, error_code, error_message)"
-	"  SELECT o.id, $2::uuid, $3, CASE WHEN $4::text IS NULL THEN clock_timestamp() END, $4, $5"
-	"  FROM functions_admin.rollouts o WHERE o.id = $1::uuid"
-	"  ON CONFLICT (rollout_id, node_id) DO UPDATE SET staged_at = excluded.staged_at,"
-	"   error_code = excluded.error_code, error_message = excluded.error_message)"
-	" SELECT pg_notify('" NODE_REPORT_CHANNEL "', ($2::uuid)::text)::text",
+	"INSERT INTO functions_admin.rollout_nodes (rollout_id, node_id, node_name, staged_at, error_code, "
+	"error_message)"
+	" SELECT o.id, $2::uuid, $3, CASE WHEN $4::text IS NULL THEN clock_timestamp() END, $4, $5"
+	" FROM functions_admin.rollouts o WHERE o.id = $1::uuid"
+	" ON CONFLICT (rollout_id, node_id) DO UPDATE SET staged_at = excluded.staged_at,"
+	"  error_code = excluded.error_code, error_message = excluded.error_message",
 };
 static const struct pg_stmt finish_rollout = {
 	"rollout_finish",
@@ -321,17 +350,21 @@ bool rollout_open_steps(struct pg_conn *c, struct arena *a, const char *project_
 	return true;
 }
 
-bool rollout_staged(struct pg_conn *c, struct arena *a, const char *rollout_id, const char *node_id,
-		    const char *node_name, const struct err *failure, struct err *e)
+bool rollout_staged(struct pg_conn *c, struct arena *a, const struct rollout_said *said, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
+	struct pg_params tell = PG_PARAMS(a);
 
-	pg_text(&p, rollout_id);
-	pg_text(&p, node_id);
-	pg_text(&p, node_name);
-	pg_text(&p, failure != NULL ? failure->code : NULL);
-	pg_text(&p, failure != NULL ? failure->message : NULL);
-	return pg_query(c, a, &insert_staged, &p, NULL, e);
+	pg_text(&p, said->rollout_id);
+	pg_text(&p, said->node_id);
+	pg_text(&p, said->node_name);
+	pg_text(&p, said->failure != NULL ? said->failure->code : NULL);
+	pg_text(&p, said->failure != NULL ? said->failure->message : NULL);
+	pg_text(&tell, said->project_ref);
+	pg_text(&tell, said->node_id);
+	pg_bool(&tell, said->failure != NULL);
+	pg_text(&tell, said->rollout_id);
+	return pg_query(c, a, &insert_staged, &p, NULL, e) && pg_query(c, a, &tell_staged, &tell, NULL, e);
 }
 
 bool rollout_finish(struct pg_conn *c, struct arena *a, const char *id, int64_t generation, struct err *e)

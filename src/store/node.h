@@ -12,7 +12,8 @@
 
 /* To the nodes: a rollout waits to be staged, or there is a new generation or revision of the secrets. */
 #define NODE_WORK_CHANNEL "functions_admin_work"
-/* From the nodes, with the id of the one: it has staged, shows something new, has failed, is new, or leaves. */
+/* From the nodes, with the id of one: it has failed, is new or back, or leaves, or all agents have staged or show what
+ * it does. */
 #define NODE_REPORT_CHANNEL "functions_admin_report"
 
 /* What a node says of itself. */
@@ -39,8 +40,8 @@ struct node_orders {
 };
 
 /*
- * Renews the row, making it where it is missing. news: tell those who wait for the nodes. ERR_NOT_FOUND where there is
- * no such project (yet).
+ * Renews the row, making it where it is missing. news: tell those who wait for the nodes, where they want to know.
+ * ERR_NOT_FOUND where there is no such project (yet).
  */
 MUST_CHECK bool node_renew(struct pg_conn *c, struct arena *a, const struct node_report *report, bool news,
 			   struct node_orders *out, struct err *e);
@@ -105,9 +106,16 @@ MUST_CHECK bool rollout_open(struct pg_conn *c, struct arena *a, const char *id,
 MUST_CHECK bool rollout_open_steps(struct pg_conn *c, struct arena *a, const char *project_ref, const char *self,
 				   struct rollout_steps *out, struct err *e);
 
-/* The node holds all of the rollout's versions, or cannot (failure). Tells the process that waits. */
-MUST_CHECK bool rollout_staged(struct pg_conn *c, struct arena *a, const char *rollout_id, const char *node_id,
-			       const char *node_name, const struct err *failure, struct err *e);
+struct rollout_said {
+	const char *project_ref;
+	const char *rollout_id;
+	const char *node_id;
+	const char *node_name;
+	const struct err *failure; /* NULL: it has staged all of it */
+};
+
+/* The node holds all of the rollout's versions, or cannot. Tells the process that waits, where it wants to know. */
+MUST_CHECK bool rollout_staged(struct pg_conn *c, struct arena *a, const struct rollout_said *said, struct err *e);
 
 /* Over, with what the nodes show now for the record. generation 0: it never became active. */
 MUST_CHECK bool rollout_finish(struct pg_conn *c, struct arena *a, const char *id, int64_t generation, struct err *e);
