@@ -20,34 +20,7 @@
 #define STAGING FOLDER_STAGING
 #define ADOPTED "adopted"
 
-/* Room for the names that temporary_name() makes. */
-#define TEMPORARY_SIZE 64
-
-/* A directory made for the upload, to be fsynced before it is published. */
-struct made_dir {
-	struct made_dir *next;
-	char path[];
-};
-
-struct staged_file {
-	struct staged_file *next;
-	char path[];
-};
-
-struct staging {
-	struct folder *folder;
-	char name[TEMPORARY_SIZE];
-	int dir;
-	int file;
-	struct sha256 *sum;
-	int64_t size;
-	struct made_dir *dirs;
-	struct staged_file *files;
-	bool published;
-};
-
-/* Removes a whole tree below `at`, without following links. What is not there is no error. */
-static bool remove_tree(int at, const char *name)
+bool folder_remove_tree(int at, const char *name)
 {
 	int fd = folder_dir_open(at, name);
 	struct dirent *entry;
@@ -67,8 +40,9 @@ static bool remove_tree(int at, const char *name)
 	while ((entry = readdir(dir)) != NULL) {
 		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, ".."))
 			continue;
-		if (entry->d_type == DT_DIR ? !remove_tree(fd, entry->d_name)
-					    : unlinkat(fd, entry->d_name, 0) != 0 && !remove_tree(fd, entry->d_name))
+		if (entry->d_type == DT_DIR
+			    ? !folder_remove_tree(fd, entry->d_name)
+			    : unlinkat(fd, entry->d_name, 0) != 0 && !folder_remove_tree(fd, entry->d_name))
 			ok = false;
 	}
 	(void)closedir(dir);
@@ -98,7 +72,7 @@ static void sweep_staging(struct folder *f)
 	while ((entry = readdir(dir)) != NULL) {
 		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, ".."))
 			continue;
-		if (!remove_tree(f->staging, entry->d_name))
+		if (!folder_remove_tree(f->staging, entry->d_name))
 			log_warn("functions folder: %s/%s/%s/%s cannot be removed: %s", f->path, PRIVATE, STAGING,
 				 entry->d_name, strerror(errno));
 	}
@@ -133,7 +107,7 @@ int64_t folder_free_bytes(const struct folder *f)
 
 /* Small files of our own */
 
-static bool sync_path(int at, const char *path, int flags)
+bool folder_sync_path(int at, const char *path, int flags)
 {
 	int fd = openat(at, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags);
 	bool ok = fd >= 0 && fsync(fd) == 0;
@@ -143,7 +117,7 @@ static bool sync_path(int at, const char *path, int flags)
 	return ok;
 }
 
-static bool write_all(int fd, const void *data, size_t len)
+bool folder_write_all(int fd, const void *data, size_t len)
 {
 	const char *p = data;
 
@@ -169,19 +143,18 @@ bool folder_failed(int number, const char *doing, const char *what, struct err *
 	return err_hint(e, "Try again: what belongs to functions-admin in it is made again by itself.");
 }
 
-/* A name in staging/ that nobody else has. */
-static void temporary_name(char out[TEMPORARY_SIZE], const char *what)
+void folder_temporary_name(char out[FOLDER_TEMPORARY_SIZE], const char *what)
 {
 	char random[17];
 
 	crypto_random_hex(random, 8);
-	(void)snprintf(out, TEMPORARY_SIZE, "%s-%s", what, random);
+	(void)snprintf(out, FOLDER_TEMPORARY_SIZE, "%s-%s", what, random);
 }
 
 /* Leaves room in a temporary name. */
 static bool slug_is_short(const char *slug)
 {
-	return strlen(slug) < TEMPORARY_SIZE - 20;
+	return strlen(slug) < FOLDER_TEMPORARY_SIZE - 20;
 }
 
 /* Whether the content is on the disk before it gets its name. */
@@ -192,15 +165,15 @@ enum synced { SYNCED, UNSYNCED };
 static bool put_file(int staging, int at, const char *path, const void *data, size_t len, mode_t mode, enum synced how,
 		     struct err *e)
 {
-	char temporary[TEMPORARY_SIZE];
+	char temporary[FOLDER_TEMPORARY_SIZE];
 	bool ok;
 	int fd;
 
-	temporary_name(temporary, "put");
+	folder_temporary_name(temporary, "put");
 	fd = openat(staging, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return folder_failed(errno, "Writing", path, e);
-	ok = write_all(fd, data, len) && (how == UNSYNCED || fsync(fd) == 0);
+	ok = folder_write_all(fd, data, len) && (how == UNSYNCED || fsync(fd) == 0);
 	if (close(fd) != 0)
 		ok = false;
 	FA_CRASH_POINT("put.written");
@@ -401,11 +374,11 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 {
 	char target[STUB_MAX];
 	char current[STUB_MAX];
-	char temporary[TEMPORARY_SIZE];
+	char temporary[FOLDER_TEMPORARY_SIZE];
 	char path[NAME_MAX];
 	ssize_t n;
 
-	temporary_name(temporary, "link");
+	folder_temporary_name(temporary, "link");
 	(void)snprintf(target, sizeof target, "../" RELEASES "/%s/%s/source", slug, release);
 	(void)snprintf(path, sizeof path, "%s/source", slug);
 	n = readlinkat(f->root, path, current, sizeof current);
@@ -474,7 +447,7 @@ static bool build_stub(struct folder *f, const char *directory, const char *slug
 	if (!put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, SYNCED, e))
 		return false;
 	/* Else a loss of power could leave the directory without index.ts, by which it is known as ours. */
-	return sync_path(f->staging, directory, O_DIRECTORY)
+	return folder_sync_path(f->staging, directory, O_DIRECTORY)
 		       ? true
 		       : folder_failed(errno, "Syncing the directory of", slug, e);
 }
@@ -493,10 +466,10 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 		  struct arena *a, struct err *e)
 {
 	int adopted = folder_dir_make(f->private, ADOPTED, 0700);
-	char directory[TEMPORARY_SIZE];
+	char directory[FOLDER_TEMPORARY_SIZE];
 	bool ok = false;
 
-	temporary_name(directory, slug_is_short(slug) ? slug : "function");
+	folder_temporary_name(directory, slug_is_short(slug) ? slug : "function");
 	*moved_to = arena_printf(a, PRIVATE "/" ADOPTED "/%s", directory);
 	if (adopted < 0)
 		return err_errno(e, errno, "Making %s/%s/%s", f->path, PRIVATE, ADOPTED);
@@ -516,7 +489,7 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 	/* The place where somebody's directory goes must outlive a loss of power as well. */
 	if (fsync(f->private) != 0) {
 		(void)folder_failed(errno, "Keeping the old directory of", slug, e);
-		(void)remove_tree(adopted, directory);
+		(void)folder_remove_tree(adopted, directory);
 		goto out;
 	}
 	FA_CRASH_POINT("adopt.prepared");
@@ -525,14 +498,14 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 		(void)err_errno(e, errno, "Replacing the directory %s", slug);
 		(void)err_hint(e, "It must belong to the user that functions-admin runs as (uid %ld).",
 			       (long)geteuid());
-		(void)remove_tree(adopted, directory);
+		(void)folder_remove_tree(adopted, directory);
 		goto out;
 	}
 	FA_CRASH_POINT("adopt.exchanged");
 	ok = fsync(adopted) == 0 && fsync(f->root) == 0 ? true : err_errno(e, errno, "Adopting %s", slug);
 out:
 	if (!ok)
-		(void)remove_tree(f->staging, directory);
+		(void)folder_remove_tree(f->staging, directory);
 	(void)close(adopted);
 	return ok;
 }
@@ -540,9 +513,9 @@ out:
 /* A new stub gets its name when it is whole, so that a directory of ours is never taken for a stranger's. */
 static bool make_stub(struct folder *f, const char *slug, const char *release, const char *deno_json, struct err *e)
 {
-	char directory[TEMPORARY_SIZE];
+	char directory[FOLDER_TEMPORARY_SIZE];
 
-	temporary_name(directory, "stub");
+	folder_temporary_name(directory, "stub");
 	if (build_stub(f, directory, slug, release, deno_json, e)) {
 		if (renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0) {
 			FA_CRASH_POINT("stub.made");
@@ -550,7 +523,7 @@ static bool make_stub(struct folder *f, const char *slug, const char *release, c
 		}
 		(void)folder_failed(errno, "Making the directory of", slug, e);
 	}
-	(void)remove_tree(f->staging, directory);
+	(void)folder_remove_tree(f->staging, directory);
 	return false;
 }
 
@@ -615,7 +588,7 @@ static bool remove_stub_files(int at, const char *directory, struct err *e)
  */
 bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 {
-	char moved[TEMPORARY_SIZE];
+	char moved[FOLDER_TEMPORARY_SIZE];
 	char release[NAME_MAX];
 	bool only = false;
 
@@ -625,7 +598,7 @@ bool folder_unlink(struct folder *f, const char *slug, struct err *e)
 		return false;
 	if (!only)
 		return remove_stub_files(f->root, slug, e);
-	temporary_name(moved, "gone");
+	folder_temporary_name(moved, "gone");
 	if (renameat2(f->root, slug, f->staging, moved, RENAME_NOREPLACE) != 0)
 		return folder_failed(errno, "Removing the directory of", slug, e);
 	FA_CRASH_POINT("unlink.moved");
@@ -657,7 +630,7 @@ static bool in_list(const char *const *list, const char *name)
 struct removal {
 	struct folder *folder;
 	const char *slug;
-	char moved[TEMPORARY_SIZE]; /* below staging/ */
+	char moved[FOLDER_TEMPORARY_SIZE]; /* below staging/ */
 	int from;
 	int to;
 };
@@ -667,7 +640,7 @@ static bool begin_removal(struct removal *r, struct folder *f, const char *slug,
 	*r = (struct removal){.folder = f, .slug = slug, .from = folder_dir_open(f->releases, slug), .to = -1};
 	if (r->from < 0)
 		return folder_failed(errno, "Opening the releases of", slug, e);
-	temporary_name(r->moved, "gone");
+	folder_temporary_name(r->moved, "gone");
 	r->to = folder_dir_make(f->staging, r->moved, 0700);
 	if (r->to >= 0)
 		return true;
@@ -685,7 +658,7 @@ static bool take_out(const struct removal *r, const char *release, struct err *e
 
 static bool end_removal(struct removal *r, struct err *e)
 {
-	bool ok = (fsync(r->from) == 0 && remove_tree(r->folder->staging, r->moved)) ||
+	bool ok = (fsync(r->from) == 0 && folder_remove_tree(r->folder->staging, r->moved)) ||
 		  folder_failed(errno, "Removing releases of", r->slug, e);
 
 	(void)close(r->to);
@@ -848,204 +821,4 @@ char *folder_get(const struct folder *f, struct arena *a, const char *name, size
 	}
 	(void)close(fd);
 	return text;
-}
-
-/* Staging */
-
-bool staging_new(struct staging **out, struct folder *f, struct err *e)
-{
-	struct staging *s = calloc(1, sizeof *s);
-	unsigned renewals;
-
-	if (s == NULL)
-		return err_no_memory(e);
-	if (!folder_check(f, &renewals, e)) {
-		free(s);
-		return false;
-	}
-	s->folder = f;
-	s->file = -1;
-	temporary_name(s->name, "new");
-	s->dir = folder_dir_make(f->staging, s->name, f->mode);
-	if (s->dir < 0) {
-		(void)folder_failed(errno, "Writing to the functions folder", f->path, e);
-		free(s);
-		return false;
-	}
-	*out = s;
-	return true;
-}
-
-/* Makes the directories above path, each remembered for its fsync. */
-static bool make_parents(struct staging *s, const char *path, struct err *e)
-{
-	for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		size_t len = (size_t)(slash - path);
-		struct made_dir *d = calloc(1, sizeof *d + len + 1);
-
-		if (d == NULL)
-			return err_no_memory(e);
-		memcpy(d->path, path, len);
-		if (mkdirat(s->dir, d->path, s->folder->mode) == 0) {
-			d->next = s->dirs;
-			s->dirs = d;
-			continue;
-		}
-		free(d);
-		if (errno != EEXIST)
-			return folder_failed(errno, "Making a directory for", path, e);
-	}
-	return true;
-}
-
-bool staging_begin(struct staging *s, const char *path, struct err *e)
-{
-	size_t len = strlen(path);
-	struct staged_file *file;
-
-	if (!make_parents(s, path, e))
-		return false;
-	file = calloc(1, sizeof *file + len + 1);
-	if (file == NULL)
-		return err_no_memory(e);
-	memcpy(file->path, path, len);
-	file->next = s->files;
-	s->files = file;
-	s->file = openat(s->dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, s->folder->mode & 0666);
-	if (s->file < 0) {
-		/* The upload names a path twice, or a file as a directory: the tree check has the better words for the
-		 * second. */
-		if (errno == EEXIST || errno == ENOTDIR)
-			return err_set(e, ERR_INVALID, "invalid_path", "The file path \"%s\" %s", path,
-				       errno == EEXIST ? "stands twice in the upload" : "has a file as its directory");
-		return folder_failed(errno, "Writing", path, e);
-	}
-	s->size = 0;
-	if (s->sum == NULL)
-		s->sum = sha256_new();
-	return s->sum != NULL ? true : err_no_memory(e);
-}
-
-bool staging_write(struct staging *s, const void *data, size_t len, struct err *e)
-{
-	if (!write_all(s->file, data, len))
-		return err_errno(e, errno, "Writing %s", s->files->path);
-	sha256_update(s->sum, data, len);
-	s->size += (int64_t)len;
-	return true;
-}
-
-bool staging_end(struct staging *s, uint8_t sha256[32], int64_t *size, struct err *e)
-{
-	int fd = s->file;
-
-	s->file = -1;
-	*size = s->size;
-	if (!sha256_final(s->sum, sha256)) {
-		(void)close(fd);
-		return err_no_memory(e);
-	}
-	/* The disk begins now, while the rest of the upload is read and stored; the fsync of each file, at the end,
-	 * then finds little left to do. */
-	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	FA_CRASH_POINT("staging.file_written");
-	return close(fd) == 0 ? true : err_errno(e, errno, "Writing %s", s->files->path);
-}
-
-bool staging_put(struct staging *s, const char *path, const void *data, size_t len, struct err *e)
-{
-	uint8_t sum[32];
-	int64_t size;
-
-	return staging_begin(s, path, e) && staging_write(s, data, len, e) && staging_end(s, sum, &size, e);
-}
-
-int staging_open_dir(struct staging *s, const char *path)
-{
-	return folder_dir_open(s->dir, path);
-}
-
-int staging_open(struct staging *s, const char *path, int flags)
-{
-	return openat(s->dir, path, flags | O_NOFOLLOW | O_CLOEXEC, s->folder->mode & 0666);
-}
-
-bool staging_remove(struct staging *s, const char *path, struct err *e)
-{
-	struct staged_file **link = &s->files;
-
-	while (*link != NULL && !text_eq((*link)->path, path))
-		link = &(*link)->next;
-	if (*link != NULL) {
-		struct staged_file *gone = *link;
-
-		*link = gone->next;
-		free(gone);
-	}
-	return unlinkat(s->dir, path, 0) == 0 ? true : folder_failed(errno, "Removing", path, e);
-}
-
-static bool sync_all(struct staging *s, struct err *e)
-{
-	for (const struct staged_file *f = s->files; f != NULL; f = f->next)
-		if (!sync_path(s->dir, f->path, 0))
-			return folder_failed(errno, "Syncing", f->path, e);
-	for (const struct made_dir *d = s->dirs; d != NULL; d = d->next)
-		if (!sync_path(s->dir, d->path, O_DIRECTORY))
-			return folder_failed(errno, "Syncing", d->path, e);
-	return fsync(s->dir) == 0 ? true : err_errno(e, errno, "Syncing a release");
-}
-
-bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e)
-{
-	struct folder *f = s->folder;
-	bool ok = false;
-	int parent;
-
-	if (!sync_all(s, e))
-		return false;
-	parent = folder_dir_make(f->releases, slug, f->mode);
-	if (parent < 0)
-		return folder_failed(errno, "Making the directory for the releases of", slug, e);
-	FA_CRASH_POINT("publish.synced");
-	if (renameat2(f->staging, s->name, parent, release, RENAME_NOREPLACE) == 0) {
-		FA_CRASH_POINT("publish.renamed");
-		s->published = true;
-		ok = true;
-	} else if (errno == EEXIST) {
-		/* One of that name is there: swapped in one step, so that a reader always finds a whole one. */
-		ok = renameat2(f->staging, s->name, parent, release, RENAME_EXCHANGE) == 0 && fsync(parent) == 0;
-		FA_CRASH_POINT("publish.exchanged");
-	}
-	/* Where a loss of power takes a new name away, the next start builds the release from the database. */
-	if (!ok)
-		ok = folder_failed(errno, "Publishing a release of", slug, e);
-	(void)close(parent);
-	return ok;
-}
-
-void staging_free(struct staging *s)
-{
-	if (s == NULL)
-		return;
-	if (s->file >= 0)
-		(void)close(s->file);
-	sha256_free(s->sum);
-	(void)close(s->dir);
-	if (!s->published && !remove_tree(s->folder->staging, s->name))
-		log_warn("functions folder: %s/%s/%s/%s cannot be removed now; the next start does it", s->folder->path,
-			 PRIVATE, STAGING, s->name);
-	while (s->files != NULL) {
-		struct staged_file *gone = s->files;
-
-		s->files = gone->next;
-		free(gone);
-	}
-	while (s->dirs != NULL) {
-		struct made_dir *gone = s->dirs;
-
-		s->dirs = gone->next;
-		free(gone);
-	}
-	free(s);
 }

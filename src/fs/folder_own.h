@@ -33,6 +33,21 @@ int folder_dir_open(int at, const char *name);
 /* Makes it where it is missing. */
 int folder_dir_make(int at, const char *name, mode_t mode);
 
+/* Room for the names that folder_temporary_name() makes. */
+#define FOLDER_TEMPORARY_SIZE 64
+
+/* A name in staging/ that nobody else has. */
+void folder_temporary_name(char out[FOLDER_TEMPORARY_SIZE], const char *what);
+
+/* Removes a whole tree below `at`, without following links. What is not there is no error. */
+bool folder_remove_tree(int at, const char *name);
+
+/* flags: beside those that a file is opened with to be synced. */
+bool folder_sync_path(int at, const char *path, int flags);
+
+/* False with errno. */
+bool folder_write_all(int fd, const void *data, size_t len);
+
 /* Takes away what an earlier process left under way. */
 void folder_sweep(struct folder *f);
 
