@@ -256,7 +256,7 @@ test("what others do is seen without asking again and again, also after the serv
 test("an open page asks for nothing more often than every ten seconds", async () => {
   const ui = await open(browser, stack);
   const asked = new Map();
-  for (const where of ["functions", "functions/lively/logs"]) {
+  for (const where of ["functions", "functions/lively/logs", "nodes"]) {
     await ui.view(where);
     ui.page.removeAllListeners("request");
     asked.clear();
@@ -610,6 +610,91 @@ test("status: what the doctor finds, with what to do first; it is looked at agai
   await ui.finish();
 });
 
+test("nodes: how far each host has come; drained, resumed, checked; one that is away is removed", async () => {
+  const nodes = () => stack.api("GET", "nodes").then(({ json }) => Object.fromEntries(json.data.map((node) => [node.name, node])));
+  const first = Object.keys(await nodes())[0];
+  await until("the server has said what it shows", async () => (await nodes())[first].behind === 0);
+  // East and west have no program behind them: as theirs would have left the rows.
+  await stack.sql(`INSERT INTO functions_admin.nodes (id, project_ref, name, kind, program, draining, started_at, alive_until, generation, shown_at, verified, secrets_revision, failed_generation, error_code, error_message, error_at)
+    SELECT made.id::uuid, p.ref, made.name, 'agent', '1.0', draining, now(), now() + alive::interval, p.generation - behind, now(), false, 0, CASE WHEN code IS NOT NULL THEN p.generation END, code, message, CASE WHEN code IS NOT NULL THEN now() END
+    FROM functions_admin.projects p, (VALUES ('00000000-0000-4000-8000-00000000000e', 'east', true, '1 hour', 1, 'disk_full', $2), ('00000000-0000-4000-8000-00000000000f', 'west', false, '-3 hours', 2, NULL, NULL)) AS made (id, name, draining, alive, behind, code, message) WHERE p.ref = $1`,
+  [stack.ref, HOSTILE]);
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  const row = (name) => page.getByRole("group", { name: "Nodes" }).getByRole("row").filter({ has: page.getByText(name, { exact: true }) });
+  await ui.view("nodes");
+  await row("east").waitFor();
+  assert.match(await row(first).innerText(), /live[\s\S]*–[\s\S]*yes/);
+  assert.match(await row("east").innerText(), /agent, 1\.0[\s\S]*draining[\s\S]*1 generation\b[\s\S]*no/);
+  assert.ok((await row("east").innerText()).includes(HOSTILE.slice(0, 40)));
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  assert.match(await row("west").innerText(), /away[\s\S]*2 generations[\s\S]*3 hours ago/);
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "nodes-several-dark");
+
+  // A deployment that came to several tells of each.
+  await stack.sql(`WITH rollout AS (INSERT INTO functions_admin.rollouts (id, project_ref, instance_id, function_ids, versions, boots, finished_at) VALUES ($2, $1, $2, '{}', '{}', '{}', now()) RETURNING id),
+    said AS (INSERT INTO functions_admin.rollout_nodes (rollout_id, node_id, node_name, staged_at, active_at, verified, error_code, error_message)
+      SELECT id, gen_random_uuid(), 'a' || n, now(), CASE WHEN n = 1 THEN now() END, n = 1, CASE WHEN n = 2 THEN 'disk_full' END, CASE WHEN n = 2 THEN $3 END FROM rollout, generate_series(1, 2) n)
+    UPDATE functions_admin.edge_function_deployments d SET rollout_id = rollout.id FROM rollout, functions_admin.edge_functions f WHERE f.slug = 'hello' AND d.function_id = f.id AND d.version = 1`,
+  [stack.ref, "00000000-0000-4000-8000-0000000000aa", HOSTILE]);
+  await ui.view("functions/hello/versions");
+  await page.getByRole("button", { name: /^Details of the deployment of version 1,/ }).first().click();
+  const each = dialog(page).getByRole("list", { name: "Nodes" }).getByRole("listitem");
+  await each.first().waitFor();
+  assert.equal(await each.first().innerText(), "a1: verified");
+  assert.ok((await each.last().innerText()).startsWith(`a2: ${HOSTILE.slice(0, 40)}`));
+  assert.match(await dialog(page).innerText(), /Begun[\s\S]*Staged[\s\S]*after \d+\.\d s/);
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "deployment-dark");
+  await page.keyboard.press("Escape");
+
+  await ui.view("nodes");
+  const remove = (name) => page.getByRole("button", { name: `Remove ${name}` });
+  assert.equal(await remove("east").getAttribute("title"), "It lives: end its program first");
+  await page.getByRole("button", { name: "Resume east" }).click();
+  await page.getByText("Deployments wait for east again").waitFor();
+  await row("east").getByText("failed", { exact: true }).waitFor();
+  assert.equal((await nodes()).east.draining, false);
+  await page.getByRole("button", { name: "Drain east" }).click();
+  await page.getByText("No deployment waits for east any more").waitFor();
+  await page.getByRole("button", { name: "Resume east" }).waitFor();
+  assert.equal((await nodes()).east.draining, true);
+  await page.getByRole("button", { name: "Check west" }).click();
+  await page.getByText("west compares its files with the database when it is back").waitFor();
+  assert.deepEqual(await stack.sql("SELECT name FROM functions_admin.nodes WHERE check_asked AND name IN ('east', 'west')"), [{ name: "west" }]);
+  await remove("west").click();
+  await dialog(page).getByRole("button", { name: "Remove" }).click();
+  await page.getByText("west is forgotten").waitFor();
+  await row("west").waitFor({ state: "detached" });
+  assert.deepEqual(Object.keys(await nodes()).sort(), [first, "east"].sort());
+  await stack.sql("DELETE FROM functions_admin.nodes WHERE name = 'east'");
+  await ui.finish();
+});
+
+test("nodes: without the right to change them the reason is there; with none, how to add one", async () => {
+  const made = await stack.api("POST", "/v1/access-tokens", { body: { name: "looks on", scopes: ["functions:read"] } });
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view();
+  await page.getByRole("button", { name: "Use an access token instead" }).click();
+  await page.getByLabel("Access token").fill(made.json.token);
+  await page.keyboard.press("Enter");
+  await page.getByRole("link", { name: "Nodes" }).click();
+  const buttons = page.getByRole("group", { name: "Nodes" }).getByRole("button");
+  await buttons.first().waitFor();
+  for (const button of await buttons.all()) assert.equal(await button.getAttribute("title"), "Your access token lacks the scope projects:admin");
+  assert.equal(await buttons.count(), 3);
+  await page.route(/\/nodes$/, (route) => route.fulfill({ json: { generation: 1, data: [] } }));
+  await page.reload();
+  await page.getByRole("heading", { name: "No host shows this project's functions" }).waitFor();
+  assert.ok((await page.getByLabel("the configuration of another host", { exact: true }).innerText()).includes(`project_ref = ${stack.ref}\n`));
+  assert.equal((await page.getByLabel("the command that follows the database", { exact: true }).innerText()).trim(), "functions-admin agent");
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "nodes-empty-dark");
+  await ui.finish();
+});
+
 test("the audit log: whether its chain is whole", async () => {
   for (const text of ["1", "2"]) await deployed("audited", `Deno.serve(() => new Response("${text}"));\n`);
   const ui = await open(browser, stack);
@@ -821,7 +906,7 @@ test("what was changed on disk is said above the list, is looked at, and kept as
 describe("every page, in both schemes and at a phone's width", () => {
   const pages = {
     functions: "list", "functions/new": "new", "functions/hello": "overview", "functions/hello/code": "code", "functions/hello/versions": "versions", "functions/hello/test": "test-panel",
-    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", status: "status", settings: "project-settings", "functions/hello/secrets": "function-secrets",
+    "functions/hello/settings": "settings", releases: "releases", templates: "templates", "functions/hello/logs": "logs", secrets: "secrets", tokens: "tokens", audit: "audit", nodes: "nodes", status: "status", settings: "project-settings", "functions/hello/secrets": "function-secrets",
   };
   for (const [name, scheme, viewport] of [["dark", "dark", DESKTOP], ["light", "light", DESKTOP], ["phone", "light", PHONE], ["phone-dark", "dark", PHONE]]) {
     test(name, async () => {

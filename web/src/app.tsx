@@ -1,4 +1,4 @@
-import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Settings, Sun, X, Zap } from "lucide-react";
+import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Server, Settings, Sun, X, Zap } from "lucide-react";
 import { Suspense, lazy, useCallback, useEffect, useState, type ComponentType, type ReactNode } from "react";
 import { ApiError, json, storedToken, setCredential, whenUnauthorized, type Project, type Session } from "./api";
 import { forgetAll, useLoad } from "./hooks";
@@ -16,6 +16,7 @@ const Templates = lazy(() => import("./pages/templates").then((module) => ({ def
 const Tokens = lazy(() => import("./pages/tokens").then((module) => ({ default: module.Tokens })));
 const Secrets = lazy(() => import("./pages/secrets").then((module) => ({ default: module.ProjectSecrets })));
 const Audit = lazy(() => import("./pages/audit").then((module) => ({ default: module.Audit })));
+const Nodes = lazy(() => import("./pages/nodes").then((module) => ({ default: module.Nodes })));
 const Status = lazy(() => import("./pages/status").then((module) => ({ default: module.Status })));
 const ProjectSettings = lazy(() => import("./pages/project").then((module) => ({ default: module.ProjectSettings })));
 const Releases = lazy(() => import("./pages/releases").then((module) => ({ default: module.Releases })));
@@ -35,6 +36,7 @@ const sections: Section[] = [
   { id: "templates", label: "Templates", icon: LayoutTemplate, page: Templates, needs: ["GET", "/v1/templates"] },
   { id: "tokens", label: "Access tokens", icon: KeyRound, page: Tokens, needs: ["GET", "/v1/access-tokens"] },
   { id: "audit", label: "Audit log", icon: ScrollText, page: Audit, needs: ["GET", `${PROJECT}/audit`] },
+  { id: "nodes", label: "Nodes", icon: Server, page: Nodes, needs: ["GET", `${PROJECT}/nodes`] },
   { id: "status", label: "Status", icon: Activity, page: Status, needs: ["GET", `${PROJECT}/doctor`] },
   { id: "settings", label: "Project settings", icon: Settings, page: ProjectSettings, needs: ["GET", `${PROJECT}/settings`] },
 ];

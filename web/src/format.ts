@@ -21,3 +21,9 @@ export function bytes(count: number): string {
 
 export const count = (value: number) => new Intl.NumberFormat("en").format(value);
 export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+/** How long, in the largest unit that it fills. */
+export function span(ms: number): string {
+  for (const [unit, size] of steps) if (ms >= size) return plural(Math.trunc(ms / size), unit);
+  return `${Math.round(ms / 1000)} s`;
+}

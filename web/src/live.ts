@@ -21,7 +21,7 @@ export function useLiveDeployments() {
       const slugs = first ? [] : [...new Set(moved.map((one) => one.slug))];
       first = false;
       for (const slug of slugs) for (const what of ["function", "deployments", "versions", "traffic", "latest"]) refresh(`${what}/${ref}/${slug}`);
-      if (slugs.length > 0) for (const what of ["functions", "releases"]) refresh(`${what}/${ref}`);
+      if (slugs.length > 0) for (const what of ["functions", "releases", "nodes"]) refresh(`${what}/${ref}`);
     };
     void follow(`v1/projects/${ref}/deployments`, { limit: 20 }, undefined, controller.signal, (events) => take(JSON.parse(events.at(-1)!.data).data), () => {});
     return () => controller.abort();
