@@ -281,6 +281,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     async remove() {
       await at.disconnect();
       await service.stop('SIGKILL');
+      power?.end();
       await service.remove();
       await runtime.stop();
     },
@@ -407,5 +408,8 @@ export async function killedImport(postgres, point, { shim, random } = {}) {
     }
     assert.equal(kept().length, 1);
     assert.match(service.stub('hand'), /\.releases\/hand\//);
-  } finally { await service.remove(); }
+  } finally {
+    if (power) { await service.stop('SIGKILL'); power.end(); }
+    await service.remove();
+  }
 }

@@ -93,6 +93,8 @@ export function powerOf(root, shim, folder) {
       byInode = new Map();
       top = look(root);
     },
+    /** Copies of what was private lie in the graves. */
+    end: () => fs.rmSync(graves, { recursive: true, force: true }),
     /** Gives what was kept, in words. */
     cut(random) {
       const { pending, apply } = replay(), mode = ['nothing', 'everything', 'the first', 'any'][Math.floor(random() * 4)];
