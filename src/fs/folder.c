@@ -264,6 +264,29 @@ static ssize_t read_small(int at, const char *path, char *out, size_t size)
 	return n;
 }
 
+static const char *const stub_files[] = {"deno.json", "source", "index.ts"};
+
+/* Not to be guessed where it cannot be read: what is left of a stub without its directory would be a stranger's. */
+static bool holds_only_ours(const struct folder *f, const char *slug, bool *only, struct err *e)
+{
+	int fd = folder_dir_open(f->root, slug);
+	DIR *dir = entries_of(fd);
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return folder_failed(errno, "Reading the directory of", slug, e);
+	*only = true;
+	while ((entry = readdir(dir)) != NULL) {
+		bool ours = text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..");
+
+		for (size_t i = 0; i < sizeof stub_files / sizeof stub_files[0]; i++)
+			ours = ours || text_eq(entry->d_name, stub_files[i]);
+		*only = *only && ours;
+	}
+	(void)closedir(dir);
+	return true;
+}
+
 /* In the place of a release's name: a stub of ours of which a loss of power has left a part. */
 #define TORN "?"
 
@@ -295,6 +318,35 @@ static bool is_torn(const struct folder *f, const char *slug, const char *text, 
 			       text + strlen(whole));
 	}
 	return text_starts(target, releases) && strncmp(text, whole, there) == 0;
+}
+
+/*
+ * Is it a directory that is empty, or what is left of a stub that somebody was removing: without index.ts, with nothing
+ * but the link into our releases, or the deno.json that we wrote? A deploy to that slug may fill it; nothing else
+ * touches it.
+ */
+static bool is_remainder(const struct folder *f, const char *slug)
+{
+	char text[STUB_MAX];
+	char ours[STUB_MAX];
+	char path[NAME_MAX];
+	struct err ignored = ERR_INIT;
+	bool only = false;
+	ssize_t len;
+
+	(void)snprintf(path, sizeof path, "%s/index.ts", slug);
+	if (read_small(f->root, path, text, sizeof text) >= 0 || errno != ENOENT ||
+	    !holds_only_ours(f, slug, &only, &ignored) || !only)
+		return false;
+	(void)snprintf(path, sizeof path, "%s/source", slug);
+	if (readlinkat(f->root, path, text, sizeof text) >= 0)
+		return is_torn(f, slug, "", 0);
+	(void)snprintf(path, sizeof path, "%s/deno.json", slug);
+	len = read_small(f->root, path, text, sizeof text);
+	if (len < 0)
+		return errno == ENOENT;
+	(void)snprintf(ours, sizeof ours, "{\"importMap\":\"../" RELEASES "/%s/", slug);
+	return text_starts(text, ours) || text_eq(text, FOLDER_NO_IMPORT_MAP);
 }
 
 /* The release that <slug> stands for; "" where nothing is there, TORN for a part of a stub. False where something else
@@ -329,7 +381,7 @@ bool folder_check_slug(const struct folder *f, const char *slug, struct err *e)
 {
 	char release[NAME_MAX];
 
-	if (read_stub(f, slug, release, sizeof release))
+	if (read_stub(f, slug, release, sizeof release) || is_remainder(f, slug))
 		return true;
 	(void)err_set(e, ERR_CONFLICT, "not_managed",
 		      "\"%s\" is in the functions folder already, and functions-admin did not put it there", slug);
@@ -543,29 +595,6 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 		return false;
 	FA_CRASH_POINT("stub.linked");
 	return put_stub_file(f, slug, "index.ts", index, e);
-}
-
-static const char *const stub_files[] = {"deno.json", "source", "index.ts"};
-
-/* Not to be guessed where it cannot be read: what is left of a stub without its directory would be a stranger's. */
-static bool holds_only_ours(const struct folder *f, const char *slug, bool *only, struct err *e)
-{
-	int fd = folder_dir_open(f->root, slug);
-	DIR *dir = entries_of(fd);
-	struct dirent *entry;
-
-	if (dir == NULL)
-		return folder_failed(errno, "Reading the directory of", slug, e);
-	*only = true;
-	while ((entry = readdir(dir)) != NULL) {
-		bool ours = text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..");
-
-		for (size_t i = 0; i < sizeof stub_files / sizeof stub_files[0]; i++)
-			ours = ours || text_eq(entry->d_name, stub_files[i]);
-		*only = *only && ours;
-	}
-	(void)closedir(dir);
-	return true;
 }
 
 /* index.ts, by which a stub is known as ours, goes last. */

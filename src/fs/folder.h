@@ -22,6 +22,10 @@
 
 struct folder;
 
+/* The deno.json of a function without an import map, written all the same: else one in a directory above would count.
+ */
+#define FOLDER_NO_IMPORT_MAP "{ \"lock\": false }\n"
+
 /*
  * Opens the directory, makes what is ours in it, takes the lock (ERR_CONFLICT, naming the other process, where it is
  * held), and removes what an earlier process left in staging/. Directories get `mode`, files `mode` without the x bits.

@@ -12,9 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Written all the same: without it, a deno.json in a directory above would count. */
-#define NO_IMPORT_MAP "{ \"lock\": false }\n"
-
 #define MAX_SHIM ((size_t)64 * 1024)
 
 /* The template with `mark` replaced by "./source/<path>" as a JSON string, which is a JavaScript string as well. */
@@ -55,7 +52,7 @@ bool release_add_shim(struct staging *s, const char *entrypoint, const char *imp
 
 	return staging_put(s, "boot.ts", boot->text, boot->len, e) &&
 	       put_filled(s, "index.ts", "index.ts.in", "@ENTRYPOINT@", entrypoint, e) &&
-	       (import_map == NULL ? staging_put(s, "deno.json", NO_IMPORT_MAP, strlen(NO_IMPORT_MAP), e)
+	       (import_map == NULL ? staging_put(s, "deno.json", FOLDER_NO_IMPORT_MAP, strlen(FOLDER_NO_IMPORT_MAP), e)
 				   : put_filled(s, "deno.json", "deno.json.in", "@IMPORT_MAP@", import_map, e));
 }
 
@@ -66,7 +63,7 @@ char *release_stub_deno_json(struct arena *a, const char *slug, const char *rele
 	char *copy;
 
 	if (import_map == NULL)
-		return arena_strdup(a, NO_IMPORT_MAP);
+		return arena_strdup(a, FOLDER_NO_IMPORT_MAP);
 	doc = json_pack("{s:o, s:b}", "importMap",
 			json_sprintf("../.releases/%s/%s/%s/%s", slug, release, RELEASE_SOURCE, import_map), "lock", 0);
 	text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;

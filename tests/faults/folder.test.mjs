@@ -105,6 +105,25 @@ describe('removed', () => {
     }
   }));
 
+  test('a part of a stub: the next deploy fills it; a directory with anything else in it is not touched', counts.of('a part of a stub removed', BACK, async (times) => {
+    const parts = fs.readdirSync(at('one')).sort();
+    assert.deepEqual(parts, ['deno.json', 'index.ts', 'source']);
+    for (const gone of [['index.ts'], ['index.ts', 'deno.json'], ['index.ts', 'source'], parts]) {
+      times();
+      for (const name of gone) remove('one', name);
+      good(await deploy('one'));
+      await whole();
+    }
+    for (const [name, text] of [['deno.json', '{"imports": {}}'], ['mine.ts', '// mine']]) {
+      fs.mkdirSync(at('theirs'));
+      fs.writeFileSync(at('theirs', name), text);
+      const answer = await deploy('theirs');
+      assert.deepEqual([answer.status, answer.json.code], [409, 'not_managed'], answer.text);
+      assert.deepEqual([fs.readdirSync(at('theirs')), fs.readFileSync(at('theirs', name), 'utf8')], [[name], text]);
+      remove('theirs');
+    }
+  }));
+
   test('again and again, during deploys', counts.of('the folder emptied again and again, during deploys', BACK, async (times) => {
     let over = false;
     const seen = {};
