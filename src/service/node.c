@@ -476,6 +476,7 @@ static bool tidy_all(struct service *s, struct arena *a, struct err *e)
 /* What an agent does again and again beside; `serve` has its own sweep (cmd/serve.c), but is told to check here. */
 static bool keep_house(const struct node_loop *l, struct service *s, struct arena *a, struct err *e)
 {
+	bool compares = l->checks_now || l->sweeps % DRIFT_SWEEPS == 0;
 	struct pg_conn *c = NULL;
 	bool ok;
 
@@ -483,7 +484,8 @@ static bool keep_house(const struct node_loop *l, struct service *s, struct aren
 		drift_forget(s);
 	if (!s->agent)
 		return !l->checks_now || drift_sweep(s, e);
-	ok = apply_sweep(s, e) && ((!l->checks_now && l->sweeps % DRIFT_SWEEPS != 0) || drift_heal(s, e));
+	/* What the database says has been looked at already; many agents ask for it often, and mostly for nothing. */
+	ok = compares ? apply_sweep(s, e) && drift_heal(s, e) : apply_generation(s, atomic_load(&s->shown), e);
 	if (ok && l->sweeps % HOUR_SWEEPS == 0) {
 		ok = pg_acquire(s->pool, &c, e) && apply_remove_gone(s, c, a, e);
 		pg_release(c);

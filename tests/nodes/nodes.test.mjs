@@ -115,6 +115,8 @@ describe('a serve and two agents', () => {
     await east.service.stop();
     await east.start();
     await until('it is built anew', async () => (await east.call('hello')) === 'as deployed');
+    fs.rmSync(path.join(east.service.functionsDir, '.functions-admin/manifest.json'));
+    await until('a sweep puts the manifest back', async () => (await east.call('hello')) === 'as deployed');
   });
 
   test('drained, a node is not waited for, and follows all the same; it is listed, checked and removed by API and command', async () => {
