@@ -723,7 +723,7 @@ test("project settings: what agents deploy waits for a person, or serves at once
   const { page } = ui;
   await ui.view("settings");
   const choice = page.getByLabel("What agents deploy waits for a person");
-  const save = page.getByRole("button", { name: "Save" });
+  const save = page.getByRole("button", { name: "Save: Agents" });
   assert.equal(await save.getAttribute("title"), "Nothing is changed");
   await choice.check();
   await save.click();
@@ -733,6 +733,58 @@ test("project settings: what agents deploy waits for a person, or serves at once
   await save.click();
   await page.getByText("What agents deploy serves at once").waitFor();
   assert.equal((await stack.api("GET", "settings")).json.agent_deploys, undefined);
+  await ui.finish();
+});
+
+test("project settings: when a deployment succeeds, the smoke test, automatic rollback, what is kept; and back", async () => {
+  const settings = async () => (await stack.api("GET", "settings")).json;
+  const ui = await open(browser, stack, { allow: /status of 422/ });
+  const { page } = ui;
+  await ui.view("settings");
+  const part = (title) => page.getByRole("region", { name: title, exact: true });
+  const save = async (title) => {
+    const button = page.getByRole("button", { name: `Save: ${title}` });
+    await button.click();
+    await until("the form shows what is saved", async () => (await button.getAttribute("title")) === "Nothing is changed");
+  };
+  const before = await settings();
+
+  // What is typed in one part stays while another is saved.
+  await part("What is kept").getByLabel("Newest versions of each function").fill("7");
+  await part("Nodes").getByLabel("A deployment succeeds when").selectOption("quorum");
+  await save("Nodes");
+  await part("Smoke test").getByLabel("Call each function when it begins to serve").check();
+  await part("Smoke test").getByLabel("Path").fill("{slug}");
+  await page.getByRole("button", { name: "Save: Smoke test" }).click();
+  assert.match(await part("Smoke test").getByRole("alert").innerText(), /path must start with '\/'/);
+  await part("Smoke test").getByLabel("Path").fill("/{slug}/health");
+  await part("Smoke test").getByLabel("Highest good status").fill("499");
+  await save("Smoke test");
+  await part("Automatic rollback").getByLabel(/^Go back to the version before/).check();
+  await part("Automatic rollback").getByLabel("Failed calls (%)").fill("101");
+  assert.equal(await page.getByRole("button", { name: "Save: Automatic rollback" }).getAttribute("title"), "Failed calls (%): from 1 to 100");
+  await part("Automatic rollback").getByLabel("Failed calls (%)").fill("10");
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "project-settings-all-dark");
+  await save("Automatic rollback");
+  await save("What is kept");
+  assert.deepEqual(await settings(), {
+    ...before,
+    activation_policy: "quorum",
+    smoke_test: { path: "/{slug}/health", method: "GET", min_status: 200, max_status: 499, timeout_ms: 5000 },
+    auto_rollback: { error_percent: 10, min_calls: 20, window_s: 600 },
+    retention: { versions: 7, days: 0, deleted_days: 30 },
+  });
+
+  await part("Nodes").getByLabel("A deployment succeeds when").selectOption("all");
+  await save("Nodes");
+  await part("Smoke test").getByLabel("Call each function when it begins to serve").uncheck();
+  await save("Smoke test");
+  await part("Automatic rollback").getByLabel(/^Go back to the version before/).uncheck();
+  await save("Automatic rollback");
+  await part("What is kept").getByLabel("Newest versions of each function").fill("100");
+  await save("What is kept");
+  assert.deepEqual(await settings(), before);
   await ui.finish();
 });
 
