@@ -18,6 +18,14 @@ export function refresh(prefix: string) {
   for (const [key, callbacks] of watchers) if (key.startsWith(prefix)) for (const callback of callbacks) callback();
 }
 
+const held = new Set<string>();
+
+/** Until the answer is called, what has this key is not asked for: it is about to be gone. */
+export function hold(key: string) {
+  held.add(key);
+  return () => void held.delete(key);
+}
+
 export function forgetAll() {
   cache.clear();
 }
@@ -41,7 +49,7 @@ export function useLoad<T>(key: string | undefined, load: (signal: AbortSignal) 
   }, [key, reload]);
 
   useEffect(() => {
-    if (key === undefined) return;
+    if (key === undefined || held.has(key)) return;
     const controller = new AbortController();
     setState((old) => ({ key, data: old.key === key ? old.data : (cache.get(key) as T | undefined), loading: true }));
     loader.current(controller.signal).then(

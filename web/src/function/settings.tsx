@@ -1,6 +1,6 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { json, type Fn } from "../api";
-import { refresh, useAction } from "../hooks";
+import { hold, refresh, useAction } from "../hooks";
 import { go } from "../router";
 import { FUNCTION, useSession } from "../session";
 import { Limits } from "./limits";
@@ -14,6 +14,9 @@ export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
   const [name, setName] = useState(fn.name);
   const [verify, setVerify] = useState(fn.verify_jwt);
   const [deleting, setDeleting] = useState(false);
+  const [going, setGoing] = useState(false);
+  // An event that comes with the delete, before its answer, would have the page ask for what is gone.
+  useEffect(() => (going ? hold(`function/${ref}/${fn.slug}`) : undefined), [going, ref, fn.slug]);
 
   const save = useAction(async () => {
     await json("PATCH", path, { json: { ...(name !== fn.name && { name }), ...(verify !== fn.verify_jwt && { verify_jwt: verify }) }, headers: etag ? { "If-Match": etag } : {} });
@@ -22,7 +25,13 @@ export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
     toast("The settings are saved");
   });
   const remove = useAction(async () => {
-    await json("DELETE", path);
+    setGoing(true);
+    try {
+      await json("DELETE", path);
+    } catch (error) {
+      setGoing(false);
+      throw error;
+    }
     refresh(`functions/${ref}`);
     const restore = async () => {
       await json("POST", `${path}/restore`, { json: {} }).then(() => toast(`${fn.slug} is back`), (error: Error) => toast(error.message, "error"));
