@@ -90,7 +90,7 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
     folder, bin, address: at?.address,
     async start() {
       const out = fs.openSync(log, 'a');
-      const [words, who] = inside(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', at?.address ?? '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB']);
+      const [words, who] = inside(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', at?.address ?? '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB', '-c', 'wal_retrieve_retry_interval=100ms']);
       child = spawn(words[0], words.slice(1), { ...who, env: { ...env, ...environment }, cwd: folder, stdio: ['ignore', out, out] });
       fs.closeSync(out);
       children.add(child);

@@ -100,7 +100,7 @@ const query = (text, values) => until('the database answers', async () => {
     }
     return (await connection.query(text, values)).rows;
   } catch (error) {
-    if (error.code && !/^(57P|08|25006|ECONN|ENOENT)/.test(error.code)) throw error;
+    if (error.code && !/^(57P|08|25006|ECONN|ENOENT|EPIPE)/.test(error.code)) throw error;
     connection = undefined;
     return undefined;
   }
