@@ -36,6 +36,8 @@
 /* How often to look where nothing is notified, and of how many connections one can be spared for that. */
 #define BLIND_MS 1000
 #define FEW_CONNECTIONS 4
+/* How often `serve` looks whether it has something to tell; nobody waits for that. */
+#define NEWS_MS 1000
 #define HOUR_SWEEPS (3600 / NODE_SWEEP_SECONDS)
 
 /* A rollout of another process, which this host has staged, or could not; its functions are held until it is over. */
@@ -611,6 +613,15 @@ static void stop_listening(struct node_loop *l)
 	l->conn = NULL;
 }
 
+/* A deployment of this very process has made its folder show more than the others have been told. */
+static bool has_news(const struct node_loop *l)
+{
+	for (struct service *s = l->base; s != NULL; s = atomic_load(&s->further))
+		if (s->node != NULL && s->node->registered && atomic_load(&s->shown) > s->node->generation)
+			return true;
+	return false;
+}
+
 /* Until there is something to do. */
 static bool listen_for_work(struct node_loop *l, struct err *e)
 {
@@ -618,6 +629,8 @@ static bool listen_for_work(struct node_loop *l, struct err *e)
 	int64_t left = l->has_work ? 0 : next - monotonic_ms();
 	bool ok;
 
+	if (!l->base->agent && left > NEWS_MS)
+		left = NEWS_MS;
 	if (!can_listen(l)) {
 		wait_blindly(l, left);
 		return true;
@@ -664,6 +677,7 @@ static void *run(void *ctx)
 			log_warn("the database cannot be listened to: %s", e.message);
 		if (atomic_load(&l->stopping))
 			break;
+		l->has_work = l->has_work || has_news(l);
 		if (ok && (l->has_work || monotonic_ms() >= l->next_sweep_ms))
 			ok = work_and_beat(l);
 		if (ok && monotonic_ms() >= l->next_beat_ms)

@@ -59,6 +59,14 @@ describe('a serve and two agents', () => {
     for (const each of hosts) assert.equal(await each.call('hello'), 404, each.name);
   });
 
+  test('alone, a serve says within a moment what it shows', async () => {
+    for (const each of [east, west]) await each.service.stop();
+    api.service.sql("DELETE FROM functions_admin.nodes WHERE kind = 'agent'");
+    assert.equal((await api.service.deploy('hello', 'alone')).status, 201);
+    await until('it says so', () => api.service.run('status').status === 0, 4_000);
+    for (const each of [east, west]) await each.start();
+  });
+
   test('a version that does not boot on one node is active on none, and the error names the node', async () => {
     assert.equal((await api.service.deploy('hello', 'before')).status, 201);
     east.runtime.bootsNothing = true;
