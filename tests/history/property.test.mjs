@@ -20,9 +20,8 @@ const CLIENTS = 4;
 const ROUND = 40;
 const KEEP = 4;
 const SHARED = ["shared-a", "shared-b"];
-// SHARED=0.3 lets three of ten operations be about functions of all clients. The model does not know versions that another client's
-// deploy has stored and not activated yet, and a rollback or a split may name one: such runs need a look at what they report.
-const SHARED_PART = Number(process.env.SHARED ?? 0);
+// SHARED=0.3 lets three of ten operations be about functions of all clients.
+const SHARED_PART = Number(process.env.SHARED ?? 0.1);
 
 let stack, production, productionFolder, binary;
 
@@ -397,6 +396,16 @@ async function replay(model, round) {
     releaseOf.set(op, release);
   }
 
+  // A version that another client has stored and not activated yet, or never will: whoever knows its number may name it.
+  const stored = (item) => {
+    const f = model.functions.get(item.id);
+    for (const number of [item.after, ...(item.traffic_after ?? []).map((share) => share.version)]) {
+      if (!number || f.versions.has(number)) continue;
+      const row = versions.find(({ id, version }) => id === f.id && version === number);
+      const by = row ? model.ops.get(row.tag) : round.ops.find((op) => op.slug === f.slug && ["deploy", "bundle"].includes(op.kind) && op.answer.json?.version === number);
+      if (by) f.versions.set(number, by.text);
+    }
+  };
   const queues = new Map();
   for (const op of round.ops) queues.set(op.client, [...(queues.get(op.client) ?? []), op]);
   const step = (op) => {
@@ -405,6 +414,7 @@ async function replay(model, round) {
     // One that was made, and removed again since.
     if (!version && release && release.source !== "traffic" && ["deploy", "promote"].includes(op.kind)) version = { id: release.items[0].id, version: release.items[0].after };
     if (!version && op.kind === "bundle" && op.answer.status === 201) version = { id: op.answer.json.id, version: op.answer.json.version };
+    if (release && !op.own && !["deploy", "promote"].includes(op.kind)) release.items.forEach(stored);
     const before = version && model.functions.get(version.id);
     const known = before?.versions.has(version.version) && before.versions.get(version.version) === op.text;
     if (version && !known) {
