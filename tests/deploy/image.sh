@@ -59,7 +59,8 @@ port=$(free_port)
 FA_HOME=$stack FA_PORT=$(free_port) "$ROOT/quickstart" up --detach >"$work/quickstart.log" 2>&1 || { tail -5 "$work/quickstart.log" >&2; exit 1; }
 owner=$(stat -c %u "$stack/run")
 FA_HOME=$stack "$ROOT/quickstart" env | sed -n 's/^DATABASE_URL=//p' >"$stack/database_url"
-head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$stack/master_key"
+# The database is the quickstart's, and knows the key of its installation.
+sed -n 's/^master_key = //p' "$stack/conf/functions-admin.conf" | tr -d '\n' >"$stack/master_key"
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$stack/jwt_secret"
 chown "$owner" "$stack"/{database_url,master_key,jwt_secret}
 chmod 400 "$stack"/{database_url,master_key,jwt_secret}
