@@ -42,9 +42,12 @@ static const char *state_of(const struct node *n)
 	return !n->alive ? "away" : n->draining ? "draining" : n->failed_generation != 0 ? "failed" : "live";
 }
 
+/* A node tells what it shows a moment after it does, and looks every ten seconds at the latest. */
+#define USUAL_MS 12000
+
 static bool is_well(const struct node *n)
 {
-	return n->alive && n->behind == 0 && n->failed_generation == 0;
+	return n->alive && n->behind_ms < USUAL_MS && n->failed_generation == 0;
 }
 
 static void print_node(const struct node *n)

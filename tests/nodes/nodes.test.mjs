@@ -63,7 +63,9 @@ describe('a serve and two agents', () => {
     for (const each of [east, west]) await each.service.stop();
     api.service.sql("DELETE FROM functions_admin.nodes WHERE kind = 'agent'");
     assert.equal((await api.service.deploy('hello', 'alone')).status, 201);
-    await until('it says so', () => api.service.run('status').status === 0, 4_000);
+    const [mine] = JSON.parse(api.service.run('status', ['--json']).stdout);
+    await until('it says so', () => JSON.parse(api.service.run('status', ['--json']).stdout)[0].nodes[0].generation === mine.generation, 4_000);
+    assert.equal(api.service.run('status').status, 0);
     for (const each of [east, west]) await each.start();
   });
 
