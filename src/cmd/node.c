@@ -22,9 +22,8 @@ static const char node_help[] =
 static const char status_help[] =
 	"Usage: functions-admin status [--json]\n"
 	"\n"
-	"Every project with its generation, and how far its nodes have come. Exit status 1 where a "
-	"node is away, behind, or\n"
-	"has failed.\n"
+	"Every project with its generation, and how far its nodes have come. Exit status 1 where a node is away, has\n"
+	"failed, or is behind for longer than ten seconds.\n"
 	"\n"
 	"  --json     prints the result as JSON\n"
 	"  --config   and all options of functions-admin.conf(5)\n";
