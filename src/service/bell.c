@@ -1,5 +1,6 @@
 #include "service/bell.h"
 
+#include "core/clock.h"
 #include <pthread.h>
 #include <time.h>
 
@@ -12,14 +13,6 @@ static struct {
 	int64_t waiting;
 	bool closed;
 } bell = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void ring(bool closed)
 {
@@ -44,14 +37,14 @@ void bell_begin(struct bell_wait *w, int64_t most)
 {
 	(void)pthread_mutex_lock(&bell.lock);
 	*w = (struct bell_wait){
-		.held = !bell.closed && bell.waiting < most, .heard = bell.count, .until = now_ms() + BELL_HOLD_MS};
+		.held = !bell.closed && bell.waiting < most, .heard = bell.count, .until = clock_ms() + BELL_HOLD_MS};
 	bell.waiting += w->held;
 	(void)pthread_mutex_unlock(&bell.lock);
 }
 
 bool bell_wait(struct bell_wait *w)
 {
-	int64_t next = now_ms() + LOOK_MS;
+	int64_t next = clock_ms() + LOOK_MS;
 	struct timespec at;
 	bool again;
 
@@ -63,7 +56,7 @@ bool bell_wait(struct bell_wait *w)
 	while (bell.count == w->heard && pthread_cond_clockwait(&bell.rung, &bell.lock, CLOCK_MONOTONIC, &at) == 0) {
 	}
 	w->heard = bell.count;
-	again = !bell.closed && now_ms() < w->until;
+	again = !bell.closed && clock_ms() < w->until;
 	(void)pthread_mutex_unlock(&bell.lock);
 	return again;
 }

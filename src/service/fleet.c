@@ -1,5 +1,6 @@
 #include "service/fleet.h"
 
+#include "core/clock.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -10,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* How long to wait for a notification before the rows are looked at all the same, each time twice as long: leases run
  * out in silence, and only the last of the nodes says that it is done. */
@@ -32,15 +32,11 @@ struct fleet {
 bool fleet_new(struct fleet **out, struct err *e)
 {
 	struct fleet *f = calloc(1, sizeof *f);
-	pthread_condattr_t attr;
 
 	if (f == NULL)
 		return err_no_memory(e);
 	(void)pthread_mutex_init(&f->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&f->heard, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	clock_cond_init(&f->heard);
 	*out = f;
 	return true;
 }
@@ -108,24 +104,16 @@ static void nobody_there(struct service *s, uint64_t seen)
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Until a node reports something after `seen`, or it is time to look again. */
 static void wait_for_report(struct fleet *f, uint64_t seen, int64_t look_ms, int64_t deadline)
 {
 	struct timespec until;
-	int64_t ms = monotonic_ms();
+	int64_t ms = clock_ms();
 
 	(void)pthread_mutex_lock(&f->lock);
 	ms += f->listening ? look_ms : BLIND_LOOK_MS;
 	ms = ms < deadline ? ms : deadline;
-	until = (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+	until = clock_timespec(ms);
 	while (f->reports == seen && pthread_cond_timedwait(&f->heard, &f->lock, &until) == 0)
 		;
 	(void)pthread_mutex_unlock(&f->lock);
@@ -205,7 +193,7 @@ static enum verdict judge(const struct service *s, const struct node_census *cen
 static bool look_until_done(struct service *s, struct arena *a, const struct question *q, bool *verified, struct err *e)
 {
 	struct fleet *f = fleet_of(s);
-	int64_t deadline = monotonic_ms() + s->cfg->node_timeout;
+	int64_t deadline = clock_ms() + s->cfg->node_timeout;
 	int64_t look_ms = FIRST_LOOK_MS;
 
 	for (;;) {
@@ -225,7 +213,7 @@ static bool look_until_done(struct service *s, struct arena *a, const struct que
 		}
 		if (verdict == VERDICT_FAILED)
 			return failed_there(&census, e);
-		if (monotonic_ms() >= deadline)
+		if (clock_ms() >= deadline)
 			return e->kind == ERR_NONE ? no_answer(&census, s->cfg->node_timeout, e) : false;
 		wait_for_report(f, seen, look_ms, deadline);
 		look_ms = 2 * look_ms < LOOK_MS ? 2 * look_ms : LOOK_MS;

@@ -1,5 +1,6 @@
 #include "service/heartbeat.h"
 
+#include "core/clock.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "store/instance.h"
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct heartbeat {
 	struct pg_pool *pool;
@@ -34,11 +34,9 @@ static bool tell(struct heartbeat *h, bool alive, struct err *e)
 /* Waits for the next beat; false: it was told to stop. */
 static bool wait_for_beat(struct heartbeat *h)
 {
-	struct timespec until;
+	const struct timespec until = clock_timespec(clock_ms() + (int64_t)HEARTBEAT_SECONDS * 1000);
 	bool more;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += HEARTBEAT_SECONDS;
 	(void)pthread_mutex_lock(&h->lock);
 	while (!h->stopping && pthread_cond_timedwait(&h->stop, &h->lock, &until) != ETIMEDOUT)
 		;
@@ -63,17 +61,13 @@ static void *beat(void *ctx)
 static struct heartbeat *make(struct pg_pool *pool)
 {
 	struct heartbeat *h = calloc(1, sizeof *h);
-	pthread_condattr_t attr;
 
 	if (h == NULL)
 		return NULL;
 	h->pool = pool;
 	crypto_uuid(h->id);
 	(void)pthread_mutex_init(&h->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&h->stop, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	clock_cond_init(&h->stop);
 	return h;
 }
 

@@ -1,5 +1,6 @@
 #include "service/node.h"
 
+#include "core/clock.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -84,14 +85,6 @@ struct node_loop {
 	bool checks_now;
 	bool ok;
 };
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* Who this is */
 
@@ -213,7 +206,7 @@ static bool beat(struct node_loop *l)
 	}
 	if (!ok)
 		log_warn("the database could not be told that this node lives: %s", e.message);
-	l->next_beat_ms = monotonic_ms() + interval;
+	l->next_beat_ms = clock_ms() + interval;
 	return ok;
 }
 
@@ -534,7 +527,7 @@ static void *work(void *ctx)
 
 static bool is_working(struct node_loop *l, int64_t until_ms)
 {
-	struct timespec until = {.tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000};
+	struct timespec until = clock_timespec(until_ms);
 	bool working;
 
 	(void)pthread_mutex_lock(&l->lock);
@@ -550,7 +543,7 @@ static bool work_and_beat(struct node_loop *l)
 {
 	pthread_t worker;
 
-	l->sweeps_now = monotonic_ms() >= l->next_sweep_ms;
+	l->sweeps_now = clock_ms() >= l->next_sweep_ms;
 	l->checks_now = l->sweeps_now && (l->check_ordered || l->sweeps == 0);
 	l->check_ordered = l->check_ordered && !l->checks_now;
 	l->has_work = false;
@@ -564,7 +557,7 @@ static bool work_and_beat(struct node_loop *l)
 	}
 	if (l->sweeps_now) {
 		l->sweeps++;
-		l->next_sweep_ms = monotonic_ms() + (int64_t)NODE_SWEEP_SECONDS * 1000;
+		l->next_sweep_ms = clock_ms() + (int64_t)NODE_SWEEP_SECONDS * 1000;
 	}
 	return l->ok;
 }
@@ -626,7 +619,7 @@ static bool has_news(const struct node_loop *l)
 static bool listen_for_work(struct node_loop *l, struct err *e)
 {
 	int64_t next = l->next_beat_ms < l->next_sweep_ms ? l->next_beat_ms : l->next_sweep_ms;
-	int64_t left = l->has_work ? 0 : next - monotonic_ms();
+	int64_t left = l->has_work ? 0 : next - clock_ms();
 	bool ok;
 
 	if (!l->base->agent && left > NEWS_MS)
@@ -653,8 +646,8 @@ static void rest(struct node_loop *l)
 	int64_t until;
 
 	crypto_random(&random, sizeof random);
-	until = monotonic_ms() + l->pause_ms / 2 + random % l->pause_ms;
-	while (!atomic_load(&l->stopping) && monotonic_ms() < until) {
+	until = clock_ms() + l->pause_ms / 2 + random % l->pause_ms;
+	while (!atomic_load(&l->stopping) && clock_ms() < until) {
 		const struct timespec step = {.tv_nsec = 50 * 1000000L};
 
 		(void)nanosleep(&step, NULL);
@@ -678,9 +671,9 @@ static void *run(void *ctx)
 		if (atomic_load(&l->stopping))
 			break;
 		l->has_work = l->has_work || has_news(l);
-		if (ok && (l->has_work || monotonic_ms() >= l->next_sweep_ms))
+		if (ok && (l->has_work || clock_ms() >= l->next_sweep_ms))
 			ok = work_and_beat(l);
-		if (ok && monotonic_ms() >= l->next_beat_ms)
+		if (ok && clock_ms() >= l->next_beat_ms)
 			ok = beat(l);
 		if (ok)
 			l->pause_ms = FIRST_PAUSE_MS;
@@ -694,7 +687,6 @@ static void *run(void *ctx)
 bool node_start(struct node_loop **out, struct service *base, struct err *e)
 {
 	struct node_loop *l = calloc(1, sizeof *l);
-	pthread_condattr_t attr;
 	int failed;
 
 	if (l == NULL)
@@ -703,10 +695,7 @@ bool node_start(struct node_loop **out, struct service *base, struct err *e)
 	l->pause_ms = FIRST_PAUSE_MS;
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	(void)pthread_mutex_init(&l->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&l->done, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	clock_cond_init(&l->done);
 	failed = pthread_create(&l->thread, NULL, run, l);
 	if (failed != 0) {
 		(void)close(l->wake_fd);

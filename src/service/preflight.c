@@ -1,5 +1,6 @@
 #include "service/preflight.h"
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "fs/release.h"
@@ -19,20 +20,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_WRITTEN ((rlim_t)64 * 1024 * 1024)
 /* The child's status where the program could not be started; what a shell says of it. */
 #define NOT_STARTED 127
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* Sockets of other families than the local one fail; nothing else is filtered. */
 static bool give_up_network(void)
@@ -87,7 +79,7 @@ static bool listen_to(int fd, int64_t deadline, char *out, size_t size)
 
 	out[0] = '\0';
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		char piece[1024];
 		ssize_t n;
 
@@ -154,7 +146,7 @@ static bool judge(int status, bool in_time, char *said, const struct config *cfg
 static bool run(const struct service *s, int dir, const char *entrypoint, struct err *e)
 {
 	const struct config *cfg = s->cfg;
-	int64_t deadline = now_ms() + cfg->preflight_timeout;
+	int64_t deadline = clock_ms() + cfg->preflight_timeout;
 	char said[PREFLIGHT_MAX_SAID];
 	int status = 0;
 	bool in_time;

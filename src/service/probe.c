@@ -1,6 +1,7 @@
 #include "service/probe.h"
 
 #include "core/buf.h"
+#include "core/clock.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -297,20 +298,12 @@ bool probe_generation(struct probe *p, char project[21], int64_t *generation, st
 	return true;
 }
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Waits for both numbers. `late`: what the error says. */
 static bool wait_for(struct probe *p, const char *project_ref, int64_t generation, int64_t secrets, const char *late,
 		     struct err *e)
 {
 	const struct timespec pause = {.tv_nsec = 20000000};
-	int64_t deadline = monotonic_ms() + p->timeout_ms;
+	int64_t deadline = clock_ms() + p->timeout_ms;
 	struct served served;
 
 	for (;;) {
@@ -323,7 +316,7 @@ static bool wait_for(struct probe *p, const char *project_ref, int64_t generatio
 		}
 		if (served.generation >= generation && served.secrets_revision >= secrets)
 			return true;
-		if (monotonic_ms() >= deadline)
+		if (clock_ms() >= deadline)
 			return unreachable(e, late);
 		(void)nanosleep(&pause, NULL);
 	}

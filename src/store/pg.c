@@ -1,5 +1,6 @@
 #include "store/pg.h"
 
+#include "core/clock.h"
 #include "core/crash.h"
 #include "core/log.h"
 #include "store/pg_address.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_STATEMENTS 256
 
@@ -68,20 +68,11 @@ struct pg_pool {
 	struct pg_conn conns[];
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* The pool */
 
 bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct err *e)
 {
 	struct pg_pool *pool = calloc(1, sizeof *pool + (size_t)max * sizeof pool->conns[0]);
-	pthread_condattr_t attr;
 
 	if (pool == NULL)
 		return err_no_memory(e);
@@ -89,10 +80,7 @@ bool pg_pool_new(struct pg_pool **out, const struct config *cfg, int max, struct
 	pool->timeout_ms = cfg->request_timeout;
 	pool->keeps_sessions = strcmp(cfg->db_pooling, "session") == 0;
 	(void)pthread_mutex_init(&pool->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&pool->freed, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	clock_cond_init(&pool->freed);
 	if (!pg_address_set(&pool->address, cfg)) {
 		pg_pool_free(pool);
 		return err_no_memory(e);
@@ -159,7 +147,7 @@ void pg_pool_take_role(struct pg_pool *pool, const char *role)
 static bool wait_until(struct pg_conn *c, short events, int64_t deadline)
 {
 	struct pollfd p = {.fd = PQsocket(c->pq), .events = events};
-	int64_t left = c->patient ? -1 : deadline - now_ms();
+	int64_t left = c->patient ? -1 : deadline - clock_ms();
 	int n;
 
 	if (p.fd < 0 || (!c->patient && left <= 0))
@@ -176,7 +164,7 @@ static bool wait_until(struct pg_conn *c, short events, int64_t deadline)
  */
 static PGresult *answer_to(struct pg_conn *c, int queued)
 {
-	int64_t deadline = now_ms() + c->pool->timeout_ms + SILENT_MS;
+	int64_t deadline = clock_ms() + c->pool->timeout_ms + SILENT_MS;
 	PGresult *last = NULL;
 	PGresult *next;
 	int unsent;
@@ -194,7 +182,7 @@ static PGresult *answer_to(struct pg_conn *c, int queued)
 			PQclear(last);
 			discard(c);
 			(void)pthread_mutex_lock(&c->pool->lock);
-			c->pool->silent_ms = now_ms();
+			c->pool->silent_ms = clock_ms();
 			(void)pthread_mutex_unlock(&c->pool->lock);
 			return NULL;
 		}
@@ -204,7 +192,7 @@ static PGresult *answer_to(struct pg_conn *c, int queued)
 			last = next;
 		}
 	} while (next != NULL);
-	c->heard_ms = now_ms();
+	c->heard_ms = clock_ms();
 	return last;
 }
 
@@ -257,7 +245,7 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 	bool down;
 
 	(void)pthread_mutex_lock(&pool->lock);
-	down = now_ms() < pool->down_until_ms;
+	down = clock_ms() < pool->down_until_ms;
 	(void)pthread_mutex_unlock(&pool->lock);
 	if (down)
 		return unavailable(e);
@@ -273,12 +261,12 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 		trim_newlines(message);
 		discard(c);
 		(void)pthread_mutex_lock(&pool->lock);
-		pool->down_until_ms = now_ms() + RETRY_AFTER_MS;
+		pool->down_until_ms = clock_ms() + RETRY_AFTER_MS;
 		(void)pthread_mutex_unlock(&pool->lock);
 		log_error("database: cannot connect: %s", message);
 		return unavailable(e);
 	}
-	c->heard_ms = now_ms();
+	c->heard_ms = clock_ms();
 	atomic_store(&pool->server_version, PQserverVersion(c->pq));
 	atomic_fetch_add(&pool->epoch, 1);
 	return true;
@@ -286,8 +274,8 @@ static bool connect_now(struct pg_conn *c, struct err *e)
 
 bool pg_acquire(struct pg_pool *pool, struct pg_conn **out, struct err *e)
 {
-	int64_t deadline = now_ms() + pool->timeout_ms;
-	struct timespec until = {.tv_sec = (time_t)(deadline / 1000), .tv_nsec = (long)(deadline % 1000) * 1000000};
+	int64_t deadline = clock_ms() + pool->timeout_ms;
+	struct timespec until = clock_timespec(deadline);
 	struct pg_conn *found = NULL;
 	bool suspect = false;
 	int waited = 0;
