@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* One is enough: it listens, works and renews its lease in turn. */
 #define CONNECTIONS 1
@@ -49,14 +48,8 @@ static bool choose_project(struct config *cfg, const char *ref, struct err *e)
 
 static bool start(struct running *r, struct err *e)
 {
-	if (!config_check_agent(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
-		return e->kind != ERR_NONE ? false
-					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
-	if (!daemon_give_up(r->cfg, e))
-		return false;
-	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
-	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
-	if (!service_open(&r->service, r->cfg, CONNECTIONS, e))
+	if (!config_check_agent(r->cfg, e) || !daemon_begin(r->cfg, e) ||
+	    !service_open(&r->service, r->cfg, CONNECTIONS, e))
 		return false;
 	r->service->agent = true;
 	pg_pool_take_role(r->service->pool, r->cfg->db_role);

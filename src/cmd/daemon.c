@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void daemon_block_signals(sigset_t *signals)
@@ -43,13 +44,24 @@ static bool database_ports(const struct config *cfg, char **out, struct err *e)
 	return both != NULL || err_no_memory(e);
 }
 
-bool daemon_give_up(const struct config *cfg, struct err *e)
+static bool give_up(const struct config *cfg, struct err *e)
 {
 	char *ports = NULL;
 	bool ok = sandbox_harden(cfg, e) && database_ports(cfg, &ports, e) && sandbox_enter(cfg, ports, e);
 
 	free(ports);
 	return ok;
+}
+
+bool daemon_begin(const struct config *cfg, struct err *e)
+{
+	if (!log_setup(cfg->log_level, cfg->log_format))
+		return err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
+	if (!give_up(cfg, e))
+		return false;
+	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
+	(void)umask((mode_t)(0777 & ~cfg->functions_mode));
+	return true;
 }
 
 bool daemon_check_schema(struct service *s, struct err *e)

@@ -13,8 +13,11 @@
 /* SIGTERM, SIGINT and SIGHUP wait for the main thread, in *signals; SIGPIPE is ignored. Before any thread starts. */
 void daemon_block_signals(sigset_t *signals);
 
-/* Root, capabilities, files, connections (core/sandbox.h). Before any thread starts, so that all are held by it. */
-MUST_CHECK bool daemon_give_up(const struct config *cfg, struct err *e);
+/*
+ * The log as configured; gives up root, capabilities, files and connections (core/sandbox.h); the umask. Before any
+ * thread starts, so that all are held by it.
+ */
+MUST_CHECK bool daemon_begin(const struct config *cfg, struct err *e);
 
 /* The schema must be there, and ours: with an older one call after call would fail, with errors that say nothing. */
 MUST_CHECK bool daemon_check_schema(struct service *s, struct err *e);

@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 /* How often the folder is compared with the database, beside every change that we make ourselves. */
@@ -67,13 +66,8 @@ static bool start(struct running *r, struct err *e)
 	struct fcgi_options options = {.handle = handle, .refuse = refuse, .ctx = &r->api};
 	int64_t connections;
 
-	if (!config_check_serve(r->cfg, e) || !log_setup(r->cfg->log_level, r->cfg->log_format))
-		return e->kind != ERR_NONE ? false
-					   : err_set(e, ERR_CONFIG, NULL, "log_level or log_format is not known");
-	if (!daemon_give_up(r->cfg, e))
+	if (!config_check_serve(r->cfg, e) || !daemon_begin(r->cfg, e))
 		return false;
-	/* Modes of what the runtime reads are the option's; everything else is made with its own narrow mode. */
-	(void)umask((mode_t)(0777 & ~r->cfg->functions_mode));
 	/* Whoever works holds one at a time; the helpers that a worker calls in wait for theirs. Sweep and heartbeat
 	 * have theirs, and the node one to listen by, one to work with and one for its lease. */
 	connections = r->cfg->db_connections > 0 ? r->cfg->db_connections : r->cfg->workers + 6;
