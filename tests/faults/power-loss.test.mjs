@@ -3,9 +3,12 @@
 // kill -9.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startPostgres } from '../lib/service.mjs';
+import { startPostgres, temporaryFolder } from '../lib/service.mjs';
 import { ACTIONS, COVERED, killedImport, makeWorld, OFTEN, randomNumbers } from './cycle.mjs';
+import { powerOf } from './power.mjs';
 import { buildPreload } from './preload.mjs';
 import { counting } from './report.mjs';
 
@@ -48,6 +51,18 @@ async function lost(point, action, count) {
   return reached;
 }
 const pick = (list) => list[Math.floor(next() * list.length)];
+
+test("the model: a directory's inode that another folder uses again", () => {
+  const folder = temporaryFolder(), root = path.join(folder, 'root'), removed = path.join(root, 'removed');
+  fs.mkdirSync(removed, { recursive: true });
+  const power = powerOf(root, shim, folder), inode = (name) => fs.statSync(name).ino;
+  power.begin();
+  fs.writeFileSync(path.join(folder, 'power.log'), [['remove', inode(root), 'removed'], ['mkdir', 1, 'other', inode(removed)], ['create', inode(removed), 'file', 2], ['fsync', inode(removed), 0, 0]].map((words) => `${words.join('\t')}\n`).join(''));
+  fs.rmdirSync(removed);
+  // The removal is lost.
+  assert.equal(power.cut(() => 0), 'nothing: 0 of 1 changes of directories');
+  assert.deepEqual(fs.readdirSync(root, { recursive: true }), ['removed']);
+});
 
 for (const [point, actions] of Object.entries(COVERED)) {
   test(`power is lost at ${point}`, async () => {

@@ -52,6 +52,9 @@ export function powerOf(root, shim, folder) {
         const object = { inode: BigInt(words[2]), kind: what, size: null, mtime: null, names: new Map() };
         byInode.set(object.inode, object);
         set(first, words[1], object);
+      } else {
+        // Made in another folder, with the inode of a directory that was removed here, perhaps: what is done in it is not ours.
+        byInode.delete(BigInt(words[2]));
       }
       if (change.length > 0) pending.push(change);
     }
