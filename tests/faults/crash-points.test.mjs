@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { makeService, ROOT, startPostgres } from '../lib/service.mjs';
-import { ACTIONS, COVERED, killedImport, makeWorld, OFTEN, pointsOfTheProgram, randomNumbers } from './cycle.mjs';
+import { ACTIONS, COVERED, killedImport, OFTEN, pointsOfTheProgram, randomNumbers, worlds } from './cycle.mjs';
 import { counting } from './report.mjs';
 
 // The short run kills once at every point, in some of the actions that come by; the long one in each action at each time that
@@ -31,17 +31,12 @@ async function killing(point, action, promised, try_) {
   return true;
 }
 const PROMISED = 'all of it or nothing; database, manifest, folder and answer agree; nothing is left over';
-let cycles = 0;
-async function cycle(point, action, count) {
-  // Thousands of versions in one project would make each cycle slower than the one before.
-  if (++cycles % 250 === 0) { await world.remove(); world = await makeWorld(postgres); }
-  return killing(point, ACTIONS[action].label ?? action, PROMISED, () => world.cycle(point, action, count));
-}
+const cycle = (point, action, count) => killing(point, ACTIONS[action].label ?? action, PROMISED, () => world.cycle(point, action, count));
 
 before(async () => {
   console.log(`SEED=${SEED} repeats this run`);
   postgres = await startPostgres();
-  world = await makeWorld(postgres);
+  world = worlds(postgres);
 });
 after(async () => {
   await world?.remove();

@@ -248,7 +248,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   const armed = path.join(service.folder, 'crash'), elsewhere = path.join(service.folder, 'other');
   const raw = { getTypeParser: () => (value) => value };
   const power = shim && powerOf(service.functionsDir, shim, service.folder);
-  let client, clean = false;
+  let client;
 
   service.writeConfig({ runtime_url: runtime.url });
   fs.mkdirSync(elsewhere);
@@ -256,7 +256,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   const { token } = JSON.parse(service.run('token', ['create', '--json', '--name', 'operator', '--scope', 'functions:write', '--scope', 'functions:read']).stdout);
 
   const at = {
-    service, runtime, tries: {}, operator: { authorization: `Bearer ${token}` },
+    service, runtime, operator: { authorization: `Bearer ${token}` },
     async connect() {
       client = new pg.Client({ connectionString: postgres.url(service.database, 'supabase_admin'), types: raw });
       // The server is killed under it where power is cut.
@@ -279,11 +279,12 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       return service.start({ env: { FA_CRASH_FILE: armed, ...env, ...power?.env } });
     },
     async remove() {
-      await at.disconnect();
-      await service.stop('SIGKILL');
-      power?.end();
-      await service.remove();
-      await runtime.stop();
+      try {
+        await at.disconnect();
+        await service.stop('SIGKILL');
+        power?.end();
+        await service.remove();
+      } finally { await runtime.stop(); }
     },
   };
 
@@ -327,8 +328,6 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     let reached = false, answer = null, kept = '';
     service.clearLog();
     try {
-      if (!clean) { at.disarm(); await service.stop('SIGKILL'); await at.start(); }
-      clean = false;
       // An action before may have removed it.
       if (!(await at.picture()).one) await deploy(at, 'one', fresh('again'));
       const context = await spec.prepare?.(at), before = await at.picture();
@@ -363,11 +362,9 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       await spec.after?.(at, context);
       await at.invariants();
     } catch (error) {
-      error.message = `${point}, ${action}, passage ${count}${kept && `, kept ${kept}`}: ${error.message}\n${service.log.slice(-4000)}`;
+      error.message = `${point}, ${action}, passage ${count}${kept && `, kept ${kept}`}: ${error.message}\n${service.log.slice(-4000)}${postgres.lost()}`;
       throw error;
     }
-    clean = true;
-    if (reached) at.tries[point] = (at.tries[point] ?? 0) + 1;
     return reached;
   };
 
@@ -376,8 +373,33 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   done(await service.ask('PATCH', project('/settings'), { json: { smoke_test: { path: '/{slug}' } } }), 200);
   for (let i = 0; i < 3; i++) for (const slug of SLUGS) await deploy(at, slug, `${slug} ${i}`);
   done(await ACTIONS.secrets.run(at), 201);
-  clean = true;
   return at;
+}
+
+/**
+ * Cycles in one world after another: `cycle(point, action, count)` as above. Thousands of versions in one project would make each
+ * cycle slower than the one before, and what a failed one leaves is no ground for the next: a world is made anew for either, with
+ * PostgreSQL started again where it was lost. `how` is makeWorld's.
+ */
+export function worlds(postgres, how) {
+  let world, cycles = 0;
+  const remove = async () => { const old = world; world = undefined; await old?.remove(); };
+  return {
+    remove,
+    async cycle(point, action, count) {
+      if (++cycles % 250 === 0) await remove();
+      if (!world) {
+        // Its children have to notice that they are orphans first.
+        if (!postgres.running) await until('PostgreSQL starts again', () => postgres.start().then(() => true, () => false));
+        world = await makeWorld(postgres, how);
+      }
+      try { return await world.cycle(point, action, count); } catch (error) {
+        // What its end finds is a consequence.
+        await remove().catch(() => {});
+        throw error;
+      }
+    },
+  };
 }
 
 /** An import that is killed at the point, started again, and gone on with: nothing of the directory is lost. */

@@ -6,8 +6,8 @@ import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startPostgres, temporaryFolder } from '../lib/service.mjs';
-import { ACTIONS, COVERED, killedImport, makeWorld, OFTEN, randomNumbers } from './cycle.mjs';
+import { startPostgres, temporaryFolder, until } from '../lib/service.mjs';
+import { ACTIONS, COVERED, killedImport, OFTEN, randomNumbers, worlds } from './cycle.mjs';
 import { powerOf } from './power.mjs';
 import { buildPreload } from './preload.mjs';
 import { counting } from './report.mjs';
@@ -21,9 +21,7 @@ const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
 const next = randomNumbers(SEED);
 const counts = counting('power-loss.test.mjs', LONG ? `-${SEED}` : '');
 
-let postgres, shim, world, cycles = 0;
-// Thousands of versions in one project would make each cycle slower than the one before.
-const renew = async () => { await world?.remove(); world = await makeWorld(postgres, { shim, random: next }); };
+let postgres, shim, world;
 
 before(async () => {
   console.log(`SEED=${SEED} repeats this run`);
@@ -34,7 +32,7 @@ before(async () => {
   postgres.sql('postgres', `ALTER SYSTEM SET wal_writer_flush_after = '2GB'`);
   await postgres.stop();
   await postgres.start();
-  await renew();
+  world = worlds(postgres, { shim, random: next });
 });
 after(async () => {
   await world?.remove();
@@ -45,7 +43,6 @@ after(async () => {
 async function lost(point, action, count) {
   const fault = `power lost: ${ACTIONS[action].label ?? action}`, promised = 'as after kill -9; what was answered for is there';
   let reached;
-  if (++cycles % 250 === 0) await renew();
   try { reached = await world.cycle(point, action, count); } catch (error) { counts.trying(fault, promised); throw error; }
   counts.trying(fault, promised)();
   return reached;
@@ -83,6 +80,14 @@ test('power is lost during an import', async () => {
     await killedImport(postgres, point, { shim, random: next });
     held();
   }
+});
+
+test('a server that somebody else ends fails one cycle, whose message says how it ended', async () => {
+  assert.ok(await world.cycle('token.made', 'makeToken', 1));
+  process.kill(postgres.pid, 'SIGKILL');
+  await until('PostgreSQL is gone', () => !postgres.running);
+  await assert.rejects(world.cycle('token.made', 'makeToken', 1), /PostgreSQL \(\d+, .*\) has ended: SIGKILL. The end of its log:\n.*database system is ready/s);
+  assert.ok(await world.cycle('token.made', 'makeToken', 1));
 });
 
 test('power is lost at random points', { skip: CYCLES === 0 && 'long: ./check --long' }, async () => {

@@ -85,9 +85,20 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
   const made = spawnSync(maker[0], maker.slice(1), { ...who, env, cwd: folder, encoding: 'utf8' });
   if (made.status !== 0) throw new Error(`${name}: ${made.stderr}`);
   if (at && !standbyOf) fs.appendFileSync(path.join(data, 'pg_hba.conf'), ['all', 'replication'].map((what) => `host ${what} all ${at.subnet} trust\n`).join(''));
-  let child;
+  let child, ending;
+  const over = () => child.exitCode !== null || child.signalCode !== null;
+  const told = (what) => `PostgreSQL (${child.pid}, ${data}) ${what}. The end of its log:\n${fs.readFileSync(log, 'utf8').slice(-4000)}`;
+  const ended = () => told(`has ended: ${child.signalCode ?? `exit status ${child.exitCode}`}`);
   const server = {
     folder, bin, address: at?.address,
+    get pid() { return child.pid; },
+    get running() { return !over(); },
+    /** What became of a server that nobody has stopped, for the message of a test that needed it; empty while it runs. */
+    lost() {
+      if (ending === child) return '';
+      if (over()) return `\n${ended()}`;
+      return fs.existsSync(path.join(folder, '.s.PGSQL.5432')) ? '' : `\n${told('runs, and its socket is gone')}`;
+    },
     async start() {
       const out = fs.openSync(log, 'a');
       const [words, who] = inside(path.join(bin, 'postgres'), ['-D', data, '-k', folder, '-h', at?.address ?? '', '-c', 'fsync=off', '-c', 'max_connections=200', '-c', 'shared_buffers=32MB', '-c', 'wal_retrieve_retry_interval=100ms']);
@@ -95,12 +106,16 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
       fs.closeSync(out);
       children.add(child);
       await until('PostgreSQL answers', () => {
-        if (child.exitCode !== null) throw new Error(`PostgreSQL ended: ${fs.readFileSync(log, 'utf8')}`);
+        if (over()) throw new Error(ended());
         return spawnSync(path.join(bin, 'psql'), server.psql('postgres', 'supabase_admin', 'SELECT 1'), { env }).status === 0;
       });
+      // At once, since the test that needs it next may fail in any way.
+      const mine = child;
+      mine.once('exit', () => { if (ending !== mine) console.error(`${new Date().toISOString()} ${ended()}`); });
     },
     async stop(signal = 'SIGINT') {
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (over()) return;
+      ending = child;
       child.kill(signal);
       await once(child, 'exit');
     },
@@ -114,7 +129,7 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
     /** The rows of one statement as text; throws what PostgreSQL says. */
     sql(database, text, user = 'supabase_admin') {
       const done = spawnSync(path.join(bin, 'psql'), server.psql(database, user, text), { env, encoding: 'utf8', maxBuffer: 1 << 28 });
-      if (done.status !== 0) throw new Error(done.stderr.trim());
+      if (done.status !== 0) throw new Error(done.stderr.trim() + server.lost());
       return done.stdout.trim();
     },
     createDatabase() {
@@ -210,7 +225,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
       ended = new Promise((resolve) => mine.once('close', (code, signal) => resolve(code ?? signal)));
       if (ready) {
         await until('the program serves', () => {
-          if (mine.exitCode !== null || mine.signalCode !== null) throw new Error(`the program ended (${mine.exitCode ?? mine.signalCode}):\n${log}`);
+          if (mine.exitCode !== null || mine.signalCode !== null) throw new Error(`the program ended (${mine.exitCode ?? mine.signalCode}):\n${log}${postgres.lost()}`);
           return log.includes(command === 'serve' ? 'serving project' : 'node of project', from);
         }, within);
       }
