@@ -15,15 +15,16 @@ const { core, Console } = deno[deno.internal];
 const exit = Deno.exit;
 const input = new Uint8Array(65536);
 
+/** The line may be as long as a thousand secrets: it is put together once. */
 async function readConfig(): Promise<Config> {
-  let text = "";
+  const parts: string[] = [];
   const decoder = new TextDecoder();
-  while (!text.includes("\n")) {
+  do {
     const count = await Deno.stdin.read(input);
     if (count === null) exit(0);
-    text += decoder.decode(input.subarray(0, count!), { stream: true });
-  }
-  return JSON.parse(text);
+    parts.push(decoder.decode(input.subarray(0, count!), { stream: true }));
+  } while (!parts.at(-1)!.endsWith("\n"));
+  return JSON.parse(parts.join(""));
 }
 
 /** The pipe ends with the process that started us. Waiting for that must not keep a finished worker alive. */

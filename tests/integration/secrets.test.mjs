@@ -153,9 +153,11 @@ test("a value is in the running function and in the one file, and nowhere else",
     assert.equal(found, 0, relname);
   }
   for (const name of fs.readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
-    let line = "";
-    try { line = fs.readFileSync(`/proc/${name}/cmdline`, "utf8"); } catch { /* it has ended */ }
-    assert.ok(!line.includes(value), line);
+    for (const of of ["cmdline", "environ"]) {
+      let text = "";
+      try { text = fs.readFileSync(`/proc/${name}/${of}`, "utf8"); } catch { /* it has ended */ }
+      assert.ok(!text.includes(value), `${of} of ${name}`);
+    }
   }
   const holding = [];
   const search = (folder) => {
@@ -170,17 +172,42 @@ test("a value is in the running function and in the one file, and nowhere else",
   assert.deepEqual(holding, [".functions-admin/secrets.json"]);
 });
 
-test("a thousand secrets of 24 KiB", async () => {
-  await stack.api("DELETE", "secrets", { body: (await stack.api("GET", "secrets")).json.map((each) => each.name) });
-  const values = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`BIG_${i}`, `${i}:\n"\\\t`.padEnd(24576, "x")]));
-  const answer = await set(values);
-  assert.equal(answer.status, 201, answer.text);
+test("a thousand secrets of 24 KiB: set by the CLI, listed, delivered, sealed anew while calls and changes go on", { timeout: 400_000 }, async (t) => {
+  const all = (await stack.api("GET", "secrets")).json.map((each) => each.name);
+  if (all.length) assert.equal((await stack.api("DELETE", "secrets", { body: all })).status, 200);
+  const values = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`BIG_${i}`, `${i}: a $b #c\t`.padEnd(24576, "x")]));
+  const cwd = stack.folder();
+  fs.writeFileSync(path.join(cwd, "big.env"), Object.entries(values).map(([name, value]) => `${name}='${value}'\n`).join(""));
+  const done = await stack.cli(["secrets", "set", "--env-file", "big.env", "--project-ref", stack.ref, "--yes"], { cwd });
+  assert.equal(done.code, 0, done.stdout + done.stderr);
   assert.deepEqual(await seen("echo", "BIG_0", "BIG_999"), [values.BIG_0, values.BIG_999]);
-  assert.equal((await stack.api("GET", "secrets")).json.length, 1000);
+  assert.deepEqual(Object.fromEntries((await stack.api("GET", "secrets")).json.map((each) => [each.name, each.value])),
+    Object.fromEntries(Object.entries(values).map(([name, value]) => [name, sha256(value)])));
   const refused = await set({ ONE_MORE: "x" });
   assert.equal(refused.status, 422);
   assert.equal(refused.json.code, "too_many_secrets");
+
+  // The request's body, its values, plain and sealed, and the file: a few times the 24 MB that they are.
+  const peak = () => Math.round(fs.readFileSync(`/proc/${stack.pid("functions-admin")}/status`, "utf8").match(/^VmHWM:\s+(\d+) kB$/m)[1] / 1024);
+  const peaks = [peak()], key = randomBytes(32).toString("hex");
+  await stack.restartProgram({ options: { secrets_key: key } });
+  let rotating = true, rounds = 0;
+  const rotation = command(["rotate-key", "--json"]).finally(() => rotating = false);
+  do {
+    assert.equal((await set({ BIG_500: `round ${rounds}` })).status, 201);
+    assert.deepEqual(await seen("echo", "BIG_500", "BIG_7"), [`round ${rounds++}`, values.BIG_7]);
+  } while (rotating);
+  const rotated = await rotation;
+  assert.equal(rotated.code, 0, rotated.stderr);
+  assert.ok(JSON.parse(rotated.stdout).resealed >= 999, rotated.stdout);
+  assert.equal((await stack.sql("SELECT count(DISTINCT key_id)::int AS n FROM functions_admin.secrets"))[0].n, 1);
+  peaks.push(peak());
+  t.diagnostic(`${rounds} changes while the key was rotated; the program took ${peaks.join(" and ")} MiB at most`);
+  for (const mib of peaks) assert.ok(mib < 400, `the program took ${peaks} MiB`);
   assert.equal((await stack.api("DELETE", "secrets", { body: Object.keys(values) })).status, 200);
+  await stack.restartProgram({ options: { secrets_key: "", secrets_previous_keys: key } });
+  assert.equal((await command(["rotate-key"])).code, 0);
+  await stack.restartProgram({ options: { secrets_previous_keys: "" } });
 });
 
 test("the command: values from standard input and files, never arguments", async () => {
@@ -290,17 +317,35 @@ test("stored but not confirmed is said as such, and the same request again confi
   }
 });
 
-for (const policy of ["per_request", "oneshot"]) {
-  test(`policy ${policy}: the next call sees the change`, async () => {
+for (const policy of ["per_worker", "per_request", "oneshot"]) {
+  test(`policy ${policy}: the next call sees each change, a rollback, and the revision that its version is pinned to`, async () => {
     const other = await startStack({ policy });
     try {
       await other.deploy("echo", ECHO);
-      for (const value of ["one", "two"]) {
-        assert.equal((await other.api("POST", "secrets", { body: [{ name: "V", value }] })).status, 201);
-        assert.deepEqual((await other.call("echo", { path: "?name=V" })).json, [value]);
+      const ok = async (...request) => {
+        const answer = await other.api(...request);
+        assert.ok(answer.status < 300, answer.text);
+        return answer.json;
+      };
+      const put = (value, where = "secrets") => ok("POST", where, { body: [{ name: "V", value }] });
+      const value = async () => (await other.call("echo", { path: "?name=V" })).json[0];
+      for (const each of ["one", "two"]) {
+        await put(each);
+        assert.equal(await value(), each);
       }
-      await other.api("DELETE", "secrets", { body: ["V"] });
-      assert.deepEqual((await other.call("echo", { path: "?name=V" })).json, [null]);
+      await put("own", "functions/echo/secrets");
+      assert.equal(await value(), "own");
+      await ok("POST", "secrets/rollback", { body: { revision: 1 } });
+      assert.equal(await value(), "one");
+      assert.equal((await ok("GET", "functions/echo")).version, 1, "no change has deployed anything");
+      await ok("PATCH", "functions/echo/settings", { body: { secrets_revision: 2 } });
+      assert.equal(await value(), "two");
+      await put("later");
+      assert.equal(await value(), "two");
+      await ok("PATCH", "functions/echo/settings", { body: { secrets_revision: null } });
+      assert.equal(await value(), "later");
+      await ok("DELETE", "secrets", { body: ["V"] });
+      assert.equal(await value(), null);
     } finally {
       await other.stop();
     }
