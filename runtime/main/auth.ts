@@ -7,6 +7,10 @@ type Claims = Record<string, unknown>;
 type Key = { kid?: string; key: CryptoKey };
 type Verified = { claims: Claims } | { code: string; message: string };
 
+/** How many verified tokens are remembered, and of what length; others are verified each time. */
+const MOST_REMEMBERED = 1000;
+const LONGEST_REMEMBERED = 4096;
+
 const BASE64URL = /^[A-Za-z0-9_-]+$/;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -51,6 +55,7 @@ export class Verifier {
   readonly #ec: Promise<Key[]>;
   readonly #rsa: Promise<Key[]>;
   readonly #opaque: string[];
+  readonly #remembered = new Map<string, Verified>();
 
   constructor(env: Record<string, string>) {
     const jwks = parseJwks(env.SUPABASE_JWKS);
@@ -76,7 +81,19 @@ export class Verifier {
     this.#opaque = [env.SUPABASE_SECRET_KEY, ...secretValues(env.SUPABASE_SECRET_KEYS)].filter((key) => !!key);
   }
 
+  /** Keys stay the same as long as the service runs, so that a good signature stays good; the times of a token count anew. */
   async verify(token: string): Promise<Verified> {
+    const known = this.#remembered.get(token);
+    if (known && "claims" in known && inTime(known.claims)) return known;
+    const result = await this.#verify(token);
+    if ("claims" in result && token.length <= LONGEST_REMEMBERED) {
+      this.#remembered.set(token, result);
+      if (this.#remembered.size > MOST_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!);
+    }
+    return result;
+  }
+
+  async #verify(token: string): Promise<Verified> {
     const parts = token.split(".");
     let header: Record<string, unknown>, claims: Claims, signature: Uint8Array<ArrayBuffer>;
     try {

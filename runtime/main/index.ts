@@ -11,7 +11,7 @@ import { copyRequest, Workers } from "./worker.ts";
 import { batchesFor } from "./batches.ts";
 
 /** Ours, and of no concern to functions; a caller must not reach a worker with the boot header. */
-const PRIVATE_HEADER = /^(x-functions-admin-.*|sb-api-key)$/;
+const isPrivate = (name: string) => name.startsWith("x-functions-admin-") || name === "sb-api-key";
 const OVERRIDE = "x-functions-admin-version";
 
 const env = Deno.env.toObject();
@@ -34,17 +34,22 @@ const counts = new Counts();
 const internal = new Internal(state, workers, counts, env.FUNCTIONS_ADMIN_RUNTIME_TOKEN);
 
 function toFunction(request: Request): Request {
-  const isPrivate = [...request.headers.keys()].some((name) => PRIVATE_HEADER.test(name));
-  if (!isPrivate) return request;
+  // Each step of an iterator over headers sorts them anew; forEach sorts them once.
+  const names: string[] = [];
+  request.headers.forEach((_, name) => {
+    if (isPrivate(name)) names.push(name);
+  });
+  if (names.length === 0) return request;
 
   const headers = new Headers(request.headers);
-  for (const name of request.headers.keys()) if (PRIVATE_HEADER.test(name)) headers.delete(name);
+  for (const name of names) headers.delete(name);
   // deno-lint-ignore no-explicit-any
   const init: any = { method: request.method, headers, body: request.body, signal: request.signal, duplex: "half" };
   return copyRequest(request, init);
 }
 
 async function route(request: Request): Promise<Response> {
+  state.look();
   const { pathname } = new URL(request.url);
   if (pathname === "/_internal" || pathname.startsWith("/_internal/")) {
     return await internal.handle(request, pathname);
@@ -54,7 +59,7 @@ async function route(request: Request): Promise<Response> {
   if (slug === "") {
     return json(400, { code: "BAD_REQUEST", message: "The path does not name a function.", msg: "missing function name in request" });
   }
-  const deployed = isFunctionName(slug) ? state.manifest().functions.get(slug) : undefined;
+  const deployed = isFunctionName(slug) ? state.manifest.functions.get(slug) : undefined;
   if (!deployed) return notFound(isFunctionName(slug) ? slug : slug.slice(0, 128));
 
   let version: Version | null | undefined = null;

@@ -29,8 +29,8 @@ export class Internal {
       case "GET /_internal/metric":
         return json(200, await EdgeRuntime.getRuntimeMetrics());
       case "GET /_internal/generation": {
-        const { project, generation } = this.state.manifest();
-        return json(200, { project, generation, secrets_revision: this.state.secrets().revision });
+        const { project, generation } = this.state.manifest;
+        return json(200, { project, generation, secrets_revision: this.state.secrets.revision });
       }
       case "GET /_internal/counts":
         return json(200, { counts: this.counts.all() });

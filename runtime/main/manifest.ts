@@ -1,5 +1,5 @@
 // What is active: the manifest and the secrets that functions-admin writes below `.functions-admin`.
-import { WatchedFile } from "./watched_file.ts";
+import { WatchedFile, WatchedFolder } from "./watched.ts";
 
 export type Limits = { memory_mb?: number; wall_ms?: number; cpu_soft_ms?: number; cpu_hard_ms?: number };
 export type Imports = { npm?: boolean; jsr?: boolean; remote?: boolean };
@@ -84,18 +84,29 @@ const NO_SECRETS: Secrets = { revision: 0 };
 export class State {
   readonly #manifest: WatchedFile<Manifest>;
   readonly #secrets: WatchedFile<Secrets>;
+  readonly #folders: WatchedFolder[];
 
   /** The secrets may lie elsewhere, on a tmpfs, than the functions. */
-  constructor(readonly folder: string, secretsFolder = `${folder}/.functions-admin`) {
-    this.#manifest = new WatchedFile(`${folder}/.functions-admin/manifest.json`, EMPTY, parseManifest);
-    this.#secrets = new WatchedFile(`${secretsFolder}/secrets.json`, NO_SECRETS, parseSecrets);
+  constructor(readonly folder: string, secretsFolder?: string) {
+    const own = `${folder}/.functions-admin`;
+    this.#manifest = new WatchedFile(`${own}/manifest.json`, EMPTY, parseManifest);
+    this.#secrets = new WatchedFile(`${secretsFolder ?? own}/secrets.json`, NO_SECRETS, parseSecrets);
+    // Secrets are written before the manifest that needs them, and so are looked at after it.
+    this.#folders = secretsFolder === undefined
+      ? [new WatchedFolder(own, [this.#manifest, this.#secrets])]
+      : [new WatchedFolder(own, [this.#manifest]), new WatchedFolder(secretsFolder, [this.#secrets])];
   }
 
-  manifest(): Manifest {
-    return this.#manifest.read();
+  /** Once for each request, before it is answered: what was active before it came is then known. */
+  look() {
+    for (const folder of this.#folders) folder.look();
   }
 
-  secrets(): Secrets {
-    return this.#secrets.read();
+  get manifest(): Manifest {
+    return this.#manifest.value;
+  }
+
+  get secrets(): Secrets {
+    return this.#secrets.value;
   }
 }

@@ -48,11 +48,11 @@ export class Workers {
   }
 
   servicePath(version: Version): string {
-    return this.#plan(version, this.state.secrets()).servicePath;
+    return this.#plan(version, this.state.secrets).servicePath;
   }
 
   async #create(slug: string, version: Version): Promise<Worker> {
-    const secrets = this.state.secrets();
+    const secrets = this.state.secrets;
     const plan = this.#plan(version, secrets);
     // What was missing may be there with the next call: only an answer is kept, not a failure.
     plan.options ??= this.#optionsFor(slug, version, secrets, plan.servicePath)
