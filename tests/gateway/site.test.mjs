@@ -291,6 +291,19 @@ test('a client over its rate gets 429 with Retry-After, another client does not,
   } finally { await responder.stop(); await own.stop(); }
 });
 
+test('the first 64 bits of an IPv6 address are one client, and an IPv4 address is one however it is written', async () => {
+  const own = await startNginx({ RATE: '1r/m', BURST: 1 });
+  const responder = await startFastCgi(`${own.dir}/fcgi.sock`, answer);
+  const from = async (client) => (await ask(`${own.dir}/site.sock`, { path: '/v1/projects', headers: { 'x-forwarded-for': client } })).status;
+  const one = [
+    ['2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', '2001:db8:1:2:a0a:a0a:a0a:a0a'], ['2001:db8:1:3::1', '2001:db8:1:3::2', '2001:db8:1:3:1::'],
+    ['2001:db8::1', '2001:db8:0:0:1::', '2001:db8::a:b:c:d'], ['::1', '::2:1', '0:0:0:0:1::1'], ['203.0.113.1', '::ffff:203.0.113.1', '203.0.113.1'], ['::ffff:203.0.113.2', '203.0.113.2', '203.0.113.2'],
+  ];
+  try {
+    for (const [a, b, c] of one) assert.deepEqual([a, await from(a), await from(b), await from(c)], [a, 200, 200, 429]);
+  } finally { await responder.stop(); await own.stop(); }
+});
+
 describe('the web UI', () => {
   const get = (target, encodings) => ask(site, { path: `/functions-admin/ui/${target}`, headers: encodings === undefined ? {} : { 'accept-encoding': encodings } });
 
