@@ -3,6 +3,30 @@
 # tests of its own calls count PASSED FAILED SKIPPED and adds a line "skipped: …" to $RESULT for each one that was skipped.
 # Sourced by check; needs ROOT, LOGS, RESULT, LONG, INSTALL, fail, say, count and scripts/packages.sh.
 
+# ---- What a log says of a failure
+
+# The first test that failed, with all that is said of it: what failed after it may only be its consequence. That is the first part of
+# the section in which node:test repeats what failed; without one (TAP, or a step that was stopped) the first such line and what follows.
+first_failure() { # LOG
+    if grep -aq '^✖ failing tests:' "$1"; then
+        awk '/^✖ failing tests:/ { inside = 1; next } !inside { next } /^test at / && ++tests > 1 { exit }
+            NF { print; if (++lines == 60) exit }' "$1"
+    else
+        awk '/^ *(not ok|✖)/ && !found { found = 1; print; next } !found { next } /^ *(ok|not ok|✔|✖|▶) / { exit }
+            { print; if (++lines == 60) exit }' "$1"
+    fi | cut -c 1-400
+}
+
+# The first failure, the names of all (the first 20), and how it ended.
+failure_report() { # LOG
+    local first
+    first=$(first_failure "$1")
+    [ -z "$first" ] || printf 'the first failure:\n%s\n\n' "$first"
+    grep -aE '^ *(not ok|✖)|^FAIL|error:|warning:|ERROR: |SUMMARY: |runtime error' "$1" | head -n 20 | cut -c 1-200 || true
+    printf '…\n'
+    tail -n "$([ -n "$first" ] && echo 20 || echo 50)" "$1" | cut -c 1-400
+}
+
 # ---- Installing
 
 step_packages() {
