@@ -7,7 +7,6 @@
 #include "api/sse.h"
 #include "api/view.h"
 #include "auth/scope.h"
-#include "core/crypto.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "service/change.h"
@@ -275,19 +274,6 @@ bool traffic_put(struct call *c, struct err *e)
 
 /* Deployments */
 
-static bool digest_json(const json_t *doc, char hex[2 * SHA256_BYTES + 1], struct err *e)
-{
-	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
-	uint8_t hash[SHA256_BYTES];
-	bool ok = text != NULL && crypto_sha256(text, strlen(text), hash);
-
-	free(text);
-	if (!ok)
-		return err_no_memory(e);
-	text_hex(hash, 16, hex);
-	return true;
-}
-
 static json_t *view_deployments(struct call *c, const struct deployment_list *list, const struct page *page)
 {
 	json_t *array = json_array();
@@ -301,33 +287,21 @@ static json_t *view_deployments(struct call *c, const struct deployment_list *li
 	return array;
 }
 
-/* The newest ones as one event, whenever they are not what the caller has seen: its id is their digest. */
-static bool follow_deployments(struct call *c, const char *slug, struct err *e)
-{
-	const char *last = sse_last(c);
-	char id[2 * SHA256_BYTES + 1] = "";
-	struct deployment_list list;
-	struct bell_wait wait;
-	json_t *doc = NULL;
+struct newest {
+	const char *slug;
 	struct page page;
-	bool ok;
+};
 
-	if (!page_read(c, false, &page, e))
+static bool look_newest(struct call *c, void *ctx, json_t **doc, json_t **seen, struct err *e)
+{
+	const struct newest *n = ctx;
+	struct deployment_list list;
+
+	(void)seen;
+	if (!history_deployments(c->service, c->arena, c->project.ref, n->slug, NULL, n->page.limit, &list, e))
 		return false;
-	sse_begin(c, &wait);
-	do {
-		json_decref(doc);
-		ok = history_deployments(c->service, c->arena, c->project.ref, slug, NULL, page.limit, &list, e);
-		doc = ok ? json_pack("{s:o}", "data", view_deployments(c, &list, &page)) : NULL;
-		ok = ok && digest_json(doc, id, e);
-	} while (ok && last != NULL && text_eq(last, id) && bell_wait(&wait));
-	sse_answer(c, &wait);
-	if (ok && (last == NULL || !text_eq(last, id)))
-		return sse_put(c, id, "deployments", doc, e);
-	json_decref(doc);
-	if (ok)
-		buf_printf(&c->resp->body, "id: %s\n\n", id);
-	return ok;
+	*doc = json_pack("{s:o}", "data", view_deployments(c, &list, &n->page));
+	return *doc != NULL || err_no_memory(e);
 }
 
 static bool list_deployments(struct call *c, const char *slug, struct err *e)
@@ -337,8 +311,11 @@ static bool list_deployments(struct call *c, const char *slug, struct err *e)
 	struct page page;
 	json_t *array;
 
-	if (sse_wanted(c))
-		return follow_deployments(c, slug, e);
+	if (sse_wanted(c)) {
+		struct newest newest = {.slug = slug};
+
+		return page_read(c, false, &newest.page, e) && sse_follow(c, "deployments", look_newest, &newest, e);
+	}
 	if (!page_read(c, false, &page, e) ||
 	    !history_deployments(c->service, c->arena, c->project.ref, slug, page.cursor, page.limit + 1, &list, e))
 		return false;

@@ -1,5 +1,7 @@
 #include "api/handlers.h"
+#include "api/sse.h"
 #include "api/view.h"
+#include "service/function.h"
 #include "service/roster.h"
 
 /* Without paging: of hosts there are never more than fit into one answer. NULL with the error set. */
@@ -21,14 +23,50 @@ static json_t *list_of(struct call *c, const char *project_ref, struct err *e)
 	return array;
 }
 
+/* NULL with the error set. */
+static json_t *of_project(struct call *c, const struct project *project, struct err *e)
+{
+	json_t *array = list_of(c, project->ref, e);
+	json_t *doc = array == NULL
+			      ? NULL
+			      : json_pack("{s:I, s:o}", "generation", (json_int_t)project->generation, "data", array);
+
+	if (array != NULL && doc == NULL)
+		(void)err_no_memory(e);
+	return doc;
+}
+
+/* Each word of a node moves these times, fifty nodes several times in a second; the rest is what a reader sees change.
+ */
+static bool look_nodes(struct call *c, void *ctx, json_t **doc, json_t **seen, struct err *e)
+{
+	struct project now;
+	json_t *node;
+	size_t i;
+
+	(void)ctx;
+	if (!function_project(c->service, c->arena, c->project.ref, &now, e))
+		return false;
+	*doc = of_project(c, &now, e);
+	*seen = *doc != NULL ? json_deep_copy(*doc) : NULL;
+	if (*doc != NULL && *seen == NULL)
+		return err_no_memory(e);
+	json_array_foreach (json_object_get(*seen, "data"), i, node) {
+		(void)json_object_del(node, "seen_at");
+		(void)json_object_del(node, "behind_ms");
+		(void)json_object_del(json_object_get(node, "error"), "at");
+	}
+	return *doc != NULL;
+}
+
 bool nodes_list(struct call *c, struct err *e)
 {
-	json_t *array = list_of(c, c->project.ref, e);
+	json_t *doc;
 
-	return array != NULL &&
-	       response_json(c->resp, 200,
-			     json_pack("{s:I, s:o}", "generation", (json_int_t)c->project.generation, "data", array),
-			     e);
+	if (sse_wanted(c))
+		return sse_follow(c, "nodes", look_nodes, NULL, e);
+	doc = of_project(c, &c->project, e);
+	return doc != NULL && response_json(c->resp, 200, doc, e);
 }
 
 /* Of every project that the caller may see. */

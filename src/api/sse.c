@@ -1,5 +1,7 @@
 #include "api/sse.h"
+#include "core/crypto.h"
 #include "core/json.h"
+#include "core/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,4 +54,43 @@ bool sse_put(struct call *c, const char *id, const char *event, json_t *doc, str
 	buf_puts(&c->resp->body, "\n\n");
 	free(text);
 	return true;
+}
+
+static bool digest(const json_t *doc, char hex[2 * SHA256_BYTES + 1], struct err *e)
+{
+	char *text = doc != NULL ? json_text(doc, JSON_COMPACT) : NULL;
+	uint8_t hash[SHA256_BYTES];
+	bool ok = text != NULL && crypto_sha256(text, strlen(text), hash);
+
+	free(text);
+	if (!ok)
+		return err_no_memory(e);
+	text_hex(hash, 16, hex);
+	return true;
+}
+
+bool sse_follow(struct call *c, const char *event, sse_look *look, void *ctx, struct err *e)
+{
+	const char *last = sse_last(c);
+	char id[2 * SHA256_BYTES + 1] = "";
+	struct bell_wait wait;
+	json_t *doc = NULL;
+	bool ok;
+
+	sse_begin(c, &wait);
+	do {
+		json_t *seen = NULL;
+
+		json_decref(doc);
+		doc = NULL;
+		ok = look(c, ctx, &doc, &seen, e) && digest(seen != NULL ? seen : doc, id, e);
+		json_decref(seen);
+	} while (ok && last != NULL && text_eq(last, id) && bell_wait(&wait));
+	sse_answer(c, &wait);
+	if (ok && (last == NULL || !text_eq(last, id)))
+		return sse_put(c, id, event, doc, e);
+	json_decref(doc);
+	if (ok)
+		buf_printf(&c->resp->body, "id: %s\n\n", id);
+	return ok;
 }

@@ -25,4 +25,11 @@ void sse_answer(struct call *c, struct bell_wait *w);
 /* Appends one event; takes over `doc`. Its id is a number or a digest, its name a word of ours. */
 MUST_CHECK bool sse_put(struct call *c, const char *id, const char *event, json_t *doc, struct err *e);
 
+/* What is followed as a whole, as it is now. seen: what of it an event is told for, where some of it changes by itself
+ * as time goes by; else left alone. Both are the caller's. */
+typedef bool sse_look(struct call *c, void *ctx, json_t **doc, json_t **seen, struct err *e);
+
+/* Answers with one event, whenever it is not what the caller has seen: its id is a digest. */
+MUST_CHECK bool sse_follow(struct call *c, const char *event, sse_look *look, void *ctx, struct err *e);
+
 #endif

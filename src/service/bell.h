@@ -1,5 +1,5 @@
 /*
- * bell - those who wait for something to happen, and are told: followers of logs and deployments.
+ * bell - those who wait for something to happen, and are told: followers of logs, deployments and nodes.
  *
  * Who waits holds a worker, so only so many may, and none for longer than BELL_HOLD_MS. What another process does rings
  * no bell here, so a wait also ends by itself after a second, to look again.

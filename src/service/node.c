@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "service/apply.h"
+#include "service/bell.h"
 #include "service/drift.h"
 #include "service/fleet.h"
 #include "service/function.h"
@@ -570,6 +571,7 @@ static void heard(void *ctx, const char *channel, const char *payload)
 		l->has_work = true;
 		return;
 	}
+	bell_ring();
 	for (struct service *s = l->base; s != NULL; s = atomic_load(&s->further))
 		if (s->node != NULL && strcmp(s->node->id, payload) == 0)
 			return;

@@ -95,6 +95,42 @@ test('deployments: the newest at once, then held until something happens', async
   assert.deepEqual(events((await deployments({ authorization: `Bearer ${token}` })).text)[0].data.data.map((d) => d.slug), ['slow']);
 });
 
+test('nodes: told whenever one looks different, and not for a lease that is renewed', async () => {
+  const nodes = (headers = {}) => service.ask('GET', `/v1/projects/${REF}/nodes`, { headers: { ...SSE, ...headers } });
+  const untimed = ({ generation, data }) => ({ generation, data: data.map(({ seen_at, behind_ms, error: { at, ...error } = {}, ...node }) => ({ ...node, error })) });
+  await until('the server has said what it shows', async () => { const [node] = (await service.ask('GET', `/v1/projects/${REF}/nodes`)).json.data; return node?.verified && node.behind === 0; });
+  let [last] = events((await nodes()).text);
+  assert.equal(last.event, 'nodes');
+  assert.deepEqual(untimed(last.data), untimed((await service.ask('GET', `/v1/projects/${REF}/nodes`)).json));
+
+  const east = "name = 'east'";
+  const seen = async (change, looks) => {
+    const waiting = nodes({ 'last-event-id': last.id });
+    await change();
+    for (let answer = await waiting; ; answer = await nodes({ 'last-event-id': last.id })) {
+      [last] = events(answer.text);
+      assert.ok(last, `${looks}: there was nothing to tell`);
+      if (looks(last.data.data.find(({ name }) => name === 'east'), last.data)) return;
+    }
+  };
+  const sql = (text) => () => service.sql(text);
+  await seen(sql(`INSERT INTO functions_admin.nodes (id, project_ref, name, kind, program, draining, started_at, alive_until, generation, shown_at, verified, secrets_revision, failed_generation, error_code, error_message, error_at)
+    SELECT '00000000-0000-4000-8000-00000000000e', ref, 'east', 'agent', '1.0', false, now(), now() + interval '1 hour', generation - 1, now(), false, 0, generation, 'disk_full', 'no space', now() FROM functions_admin.projects WHERE ref = '${REF}'`), (node) => node?.behind === 1 && node.error.code === 'disk_full');
+
+  // What a program says again and again.
+  service.sql(`UPDATE functions_admin.nodes SET alive_until = now() + interval '2 hours', error_at = now() + interval '1 second' WHERE ${east}`);
+  const [again] = events((await nodes()).text);
+  assert.equal(again.id, last.id, 'a lease that is renewed is no change');
+  assert.notEqual(again.data.data[0].seen_at, last.data.data[0].seen_at);
+
+  await seen(sql(`UPDATE functions_admin.nodes SET failed_generation = 0, error_code = NULL, error_message = NULL, error_at = NULL, generation = generation + 1, verified = true WHERE ${east}`), (node) => node.behind === 0 && !node.error);
+  await seen(() => service.ask('POST', `/v1/projects/${REF}/nodes/00000000-0000-4000-8000-00000000000e/drain`), (node) => node.draining);
+  await seen(sql(`UPDATE functions_admin.nodes SET alive_until = clock_timestamp() + interval '1 second' WHERE ${east}`), (node) => !node.alive);
+  const { generation } = last.data;
+  await seen(() => service.deploy('told', 'for the nodes'), (node, list) => list.generation > generation && node.behind > 0);
+  await seen(sql(`DELETE FROM functions_admin.nodes WHERE ${east}`), (node) => node === undefined);
+});
+
 test('logs are held too; a quarter of the workers waits at most, and who finds no place is answered at once', async () => {
   const logs = (last) => service.ask('GET', service.functions('/slow/logs'), { headers: { ...SSE, 'last-event-id': String(last) } });
   let batch = 0;

@@ -357,6 +357,8 @@ test("releases: what one call changed, undone as a unit", async () => {
   const ui = await open(browser, stack);
   const { page } = ui;
   await ui.view("releases");
+  const changes = page.getByRole("list", { name: "Releases" }).getByRole("listitem").filter({ has: page.getByRole("link", { name: "undone" }) });
+  assert.match(await changes.last().innerText(), /^undone new, version 1$/);
   await page.getByRole("button", { name: /Undo release/ }).first().click();
   await dialog(page).getByRole("button", { name: "Undo the release" }).click();
   await page.getByText(/Release \d+ is undone/).waitFor();
@@ -663,6 +665,22 @@ test("nodes: how far each host has come; drained, resumed, checked; one that is 
   await page.getByRole("button", { name: "Check west" }).click();
   await page.getByText("west compares its files with the database when it is back").waitFor();
   assert.deepEqual(await stack.sql("SELECT name FROM functions_admin.nodes WHERE check_asked AND name IN ('east', 'west')"), [{ name: "west" }]);
+
+  // What happens to one is told, and nothing asks for it.
+  const asked = [];
+  page.on("request", (request) => { if (/\/nodes$/.test(request.url())) asked.push(request.headers().accept); });
+  const change = (set) => stack.sql(`UPDATE functions_admin.nodes SET ${set} WHERE name = 'east'`);
+  await change("generation = generation + 1, draining = false, failed_generation = 0, error_code = NULL, error_message = NULL, error_at = NULL, verified = true");
+  await row("east").getByText("live", { exact: true }).waitFor();
+  assert.match(await row("east").innerText(), /–[\s\S]*yes[\s\S]*now/);
+  await change("alive_until = now()");
+  await row("east").getByText("away", { exact: true }).waitFor();
+  await stack.sql(`INSERT INTO functions_admin.nodes (id, project_ref, name, kind, program, started_at, alive_until, generation, shown_at, verified, draining, secrets_revision)
+    SELECT '00000000-0000-4000-8000-00000000000d', ref, 'north', 'agent', '1.0', now(), now() + interval '1 hour', generation, now(), false, false, 0 FROM functions_admin.projects WHERE ref = $1`, [stack.ref]);
+  await row("north").waitFor();
+  await stack.sql("DELETE FROM functions_admin.nodes WHERE name = 'north'");
+  await row("north").waitFor({ state: "detached" });
+  assert.ok(asked.every((accept) => accept === "text/event-stream"), String(asked));
   await remove("west").click();
   await dialog(page).getByRole("button", { name: "Remove" }).click();
   await page.getByText("west is forgotten").waitFor();
@@ -685,7 +703,7 @@ test("nodes: without the right to change them the reason is there; with none, ho
   await buttons.first().waitFor();
   for (const button of await buttons.all()) assert.equal(await button.getAttribute("title"), "Your access token lacks the scope projects:admin");
   assert.equal(await buttons.count(), 3);
-  await page.route(/\/nodes$/, (route) => route.fulfill({ json: { generation: 1, data: [] } }));
+  await page.route(/\/nodes$/, (route) => route.fulfill({ contentType: "text/event-stream", body: 'retry: 10000\nid: none\nevent: nodes\ndata: {"generation":1,"data":[]}\n\n' }));
   await page.reload();
   await page.getByRole("heading", { name: "No host shows this project's functions" }).waitFor();
   assert.ok((await page.getByLabel("the configuration of another host", { exact: true }).innerText()).includes(`project_ref = ${stack.ref}\n`));

@@ -293,7 +293,7 @@ export interface Release {
   created_by: string;
   request_id: string;
   created_at: string;
-  functions: { slug: string; version_before?: number; version_after?: number }[];
+  functions: { slug: string; version_before: number | null; version_after: number | null }[];
 }
 
 export interface Share {

@@ -143,7 +143,8 @@ function View({ section, rest }: { section: string; rest: string[] }) {
 
 function Shell({ section, slug, children }: { section: string; slug?: string; children: ReactNode }) {
   const { project, projects, session, mode, leave, offers, refusal, ref } = useSession();
-  useLiveDeployments();
+  // Who waits holds a place at the server: only pages that show deployments do.
+  useLiveDeployments(section === "functions" || section === "releases");
   const [open, setOpen] = useState(false);
   const path = usePath();
   useEffect(() => setOpen(false), [path]);

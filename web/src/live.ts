@@ -5,9 +5,9 @@ import { refresh } from "./hooks";
 import { PROJECT, useSession } from "./session";
 
 /** Deployments of anybody, as they begin, go on and end: what shows them, or what they changed, is asked for again at once. */
-export function useLiveDeployments() {
+export function useLiveDeployments(wanted: boolean) {
   const { ref, refusal } = useSession();
-  const offered = refusal("GET", `${PROJECT}/deployments`) === undefined;
+  const offered = wanted && refusal("GET", `${PROJECT}/deployments`) === undefined;
   const seen = useRef(new Map<string, string>());
   useEffect(() => {
     if (!offered) return;
@@ -21,7 +21,7 @@ export function useLiveDeployments() {
       const slugs = first ? [] : [...new Set(moved.map((one) => one.slug))];
       first = false;
       for (const slug of slugs) for (const what of ["function", "deployments", "versions", "traffic", "latest"]) refresh(`${what}/${ref}/${slug}`);
-      if (slugs.length > 0) for (const what of ["functions", "releases", "nodes"]) refresh(`${what}/${ref}`);
+      if (slugs.length > 0) for (const what of ["functions", "releases"]) refresh(`${what}/${ref}`);
     };
     void follow(`v1/projects/${ref}/deployments`, { limit: 20 }, undefined, controller.signal, (events) => take(JSON.parse(events.at(-1)!.data).data), () => {});
     return () => controller.abort();

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { json } from "../api";
 import { count, plural, span } from "../format";
-import { refresh, useAction, useLoad, useTitle } from "../hooks";
+import { useAction, useFollowed, useNow, useTitle } from "../hooks";
 import { PROJECT, useSession } from "../session";
 import { Badge, Button, Code, Confirm, Empty, ErrorBox, Loading, Time, useToast } from "../ui";
 
@@ -35,18 +35,24 @@ const said: Record<Order, (node: Node) => string> = {
   remove: ({ name }) => `${name} is forgotten`,
 };
 
+/** Goes on growing where nothing is told. */
+function Lag({ ms, at }: { ms: number; at: number }) {
+  const now = useNow(1000);
+  return <div className="muted small">{span(ms + Math.max(0, now - at))}</div>;
+}
+
 /** The hosts that show the project's functions. */
 export function Nodes() {
   const { ref, refusal } = useSession();
   const toast = useToast();
   const path = `v1/projects/${ref}/nodes`;
-  const { data, error, reload } = useLoad(`nodes/${ref}`, (signal) => json<{ generation: number; data: Node[] }>("GET", path, { signal }), 15_000);
+  const { data, error, at, reload } = useFollowed<{ generation: number; data: Node[] }>(path);
   const [removing, setRemoving] = useState<Node>();
   useTitle("Nodes · Edge Functions");
   const give = useAction(async (order: Order, node: Node) => {
     const at = `${path}/${encodeURIComponent(node.id)}`;
     await (order === "remove" ? json("DELETE", at) : json("POST", `${at}/${order}`));
-    refresh(`nodes/${ref}`);
+    if (order !== "check") reload();
     setRemoving(undefined);
     toast(said[order](node));
   });
@@ -79,9 +85,9 @@ export function Nodes() {
                     {node.error && <div className="small error-text">{node.error.message ?? node.error.code}</div>}
                   </td>
                   <td>{count(node.generation)}</td>
-                  <td>{node.behind > 0 ? <>{plural(node.behind, "generation")}{node.behind_ms > 0 && <div className="muted small">{span(node.behind_ms)}</div>}</> : <span className="muted">–</span>}</td>
+                  <td>{node.behind > 0 ? <>{plural(node.behind, "generation")}{node.behind_ms > 0 && <Lag ms={node.behind_ms} at={at} />}</> : <span className="muted">–</span>}</td>
                   <td>{node.verified ? "yes" : "no"}</td>
-                  <td><Time at={node.seen_at} /></td>
+                  <td>{node.alive ? "now" : <Time at={node.seen_at} />}</td>
                   <td>
                     <div className="actions node-actions">
                       {node.draining ? button("resume", "Resume", node) : button("drain", "Drain", node)}

@@ -69,8 +69,8 @@ export function Releases() {
   );
 }
 
-function describe(before: number | undefined, after: number | undefined): string {
-  if (before === undefined && after !== undefined) return `new, version ${after}`;
-  if (after === undefined) return "deleted";
+function describe(before: number | null | undefined, after: number | null | undefined): string {
+  if (!after) return "deleted";
+  if (!before) return `new, version ${after}`;
   return before === after ? `version ${after}, changed how calls are shared out` : `version ${before} → ${after}`;
 }
