@@ -806,6 +806,51 @@ test("project settings: when a deployment succeeds, the smoke test, automatic ro
   await ui.finish();
 });
 
+test("project settings: the defaults of functions reach those that do not choose; a function goes back to them; they go back to what is built in", async () => {
+  await deployed("defaulted", "Deno.serve(() => new Response());\n");
+  const own = async (path) => { const { effective, limits, imports, platform } = (await stack.api("GET", path)).json; return { chosen: { limits, imports, platform }, effective }; };
+  const none = { limits: undefined, imports: undefined, platform: undefined };
+  const builtin = (await own("function-defaults")).effective;
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("settings");
+  const card = page.getByRole("region", { name: "Defaults of functions" });
+  const save = card.getByRole("button", { name: "Save defaults" });
+  assert.equal(await save.getAttribute("title"), "Nothing is changed");
+  await card.getByLabel("CPU time, soft (ms)").fill("5");
+  assert.equal(await save.getAttribute("title"), "CPU time, soft: from 10 to 3600000 ms");
+  await card.getByLabel("CPU time, soft (ms)").fill("");
+  await card.getByLabel("Memory (MB)").fill("200");
+  await card.getByLabel("npm: packages").uncheck();
+  await card.getByLabel("SUPABASE_SERVICE_ROLE_KEY").uncheck();
+  await save.click();
+  await page.getByText("The defaults are saved").waitFor();
+  const platform = builtin.platform.filter((name) => name !== "SUPABASE_SERVICE_ROLE_KEY");
+  assert.deepEqual((await own("function-defaults")).chosen, { limits: { memory_mb: 200 }, imports: { npm: false }, platform });
+  const reached = { limits: { ...builtin.limits, memory_mb: 200 }, imports: { ...builtin.imports, npm: false }, platform };
+  assert.deepEqual(await own("functions/defaulted/settings"), { chosen: none, effective: reached });
+  assert.equal(await page.getByText("What else is set").count(), 0);
+  await card.scrollIntoViewIfNeeded();
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "function-defaults-dark");
+
+  await ui.view("functions/defaulted/settings");
+  await page.getByText("Default: 200").waitFor();
+  await page.getByLabel("Memory (MB)").fill("300");
+  await page.getByRole("button", { name: "Save limits" }).click();
+  await page.getByRole("button", { name: "Back to the project's defaults" }).click();
+  await page.getByRole("button", { name: "Back to the project's defaults" }).waitFor({ state: "detached" });
+  assert.equal((await stack.api("GET", "functions/defaulted/versions")).json.data.length, 3);
+  assert.deepEqual(await own("functions/defaulted/settings"), { chosen: none, effective: reached });
+
+  await ui.view("settings");
+  await card.getByRole("button", { name: "Back to the built-in values" }).click();
+  await card.getByRole("button", { name: "Back to the built-in values" }).waitFor({ state: "detached" });
+  assert.deepEqual(await own("function-defaults"), { chosen: none, effective: builtin });
+  assert.equal(await card.getByLabel("npm: packages").isChecked(), true);
+  await ui.finish();
+});
+
 test("the address that an agent gives for a secret opens the form with its name, in the right project, and nothing else", async () => {
   const ui = await open(browser, stack);
   const { page } = ui;

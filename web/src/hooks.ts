@@ -1,6 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { ApiError } from "./api";
-import { follow } from "./events";
 
 export interface Loaded<T> {
   data: T | undefined;
@@ -10,7 +9,7 @@ export interface Loaded<T> {
 }
 
 /** What was seen last under a key is shown again at once while it is asked for anew. */
-const cache = new Map<string, unknown>();
+export const cache = new Map<string, unknown>();
 const watchers = new Map<string, Set<() => void>>();
 
 /** Everything whose key begins so is asked for again where it is shown, and forgotten where it is not. */
@@ -76,26 +75,6 @@ export function useLoad<T>(key: string | undefined, load: (signal: AbortSignal) 
 
   const mine = state.key === key;
   return { data: mine ? state.data : undefined, error: mine ? state.error : undefined, loading: key !== undefined && (!mine || state.loading), reload };
-}
-
-/** What the server tells of as a whole whenever it changes; `at`: when it was told. */
-export function useFollowed<T>(path: string): Loaded<T> & { at: number } {
-  const [state, setState] = useState<{ path?: string; data?: T; error?: ApiError; at: number }>({ at: 0 });
-  const [turn, setTurn] = useState(0);
-  useEffect(() => {
-    const controller = new AbortController();
-    setState((old) => (old.path === path ? old : { path, data: cache.get(path) as T | undefined, at: Date.now() }));
-    const take = (data: T) => {
-      cache.set(path, data);
-      setState({ path, data, at: Date.now() });
-    };
-    void follow(path, {}, undefined, controller.signal, (events) => take(JSON.parse(events.at(-1)!.data)), (error) => setState((old) => (old.error === error ? old : { ...old, error })));
-    return () => controller.abort();
-  }, [path, turn]);
-  const mine = state.path === path;
-  const data = mine ? state.data : undefined;
-  const error = mine ? state.error : undefined;
-  return { data, error, at: state.at, loading: !data && !error, reload: useCallback(() => setTurn((turn) => turn + 1), []) };
 }
 
 /** An action with its own busy state and error. */

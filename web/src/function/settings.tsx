@@ -3,7 +3,7 @@ import { json, type Fn } from "../api";
 import { hold, refresh, useAction } from "../hooks";
 import { go } from "../router";
 import { FUNCTION, useSession } from "../session";
-import { Limits } from "./limits";
+import { FunctionLimits } from "./limits";
 import { Button, Card, Check2, Confirm, ErrorBox, Field, useToast } from "../ui";
 
 export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
@@ -52,7 +52,7 @@ export function SettingsTab({ fn, etag }: { fn: Fn; etag?: string }) {
           <Button kind="primary" type="submit" busy={save.busy} refuse={cannotChange ?? (unchanged ? "Nothing is changed" : undefined)} onClick={() => {}}>Save</Button>
         </form>
       </Card>
-      <Limits slug={fn.slug} />
+      <FunctionLimits slug={fn.slug} />
       <Card title="Delete this function" className="danger-zone">
         <p>Its URL answers 404 at once. The versions stay in the database until retention removes them.</p>
         <Button kind="danger" refuse={refusal("DELETE", FUNCTION)} onClick={() => setDeleting(true)}>Delete {fn.slug}…</Button>

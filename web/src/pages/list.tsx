@@ -61,7 +61,7 @@ export function FunctionList() {
   }, [data, query, sort]);
 
   return (
-    <div className="page page-wide">
+    <div className="page">
       <div className="page-head">
         <div>
           <h1>Edge Functions</h1>
@@ -189,7 +189,7 @@ function LastError({ fn }: { fn: Fn }) {
   return (
     <span className="last-error" title={error.message}>
       <span className="error-text">{error.message ?? "It failed"}</span>
-      <span className="muted small">{error.source.replace("_", " ")}, <Time at={error.at} /></span>
+      <span className="muted small"><span className="phone-only">Error: </span>{error.source.replace("_", " ")}, <Time at={error.at} /></span>
     </span>
   );
 }

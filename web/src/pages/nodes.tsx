@@ -1,7 +1,8 @@
 import { useState } from "react";
 import { json } from "../api";
+import { useFollowed } from "../followed";
 import { count, plural, span } from "../format";
-import { useAction, useFollowed, useNow, useTitle } from "../hooks";
+import { useAction, useNow, useTitle } from "../hooks";
 import { PROJECT, useSession } from "../session";
 import { Badge, Button, Code, Confirm, Empty, ErrorBox, Loading, Time, useToast } from "../ui";
 

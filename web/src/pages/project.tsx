@@ -1,5 +1,6 @@
 import { useEffect, useState, type ReactNode } from "react";
 import { json } from "../api";
+import { DefaultLimits } from "../function/limits";
 import { refresh, useAction, useLoad, useTitle } from "../hooks";
 import { PROJECT, useSession } from "../session";
 import { Button, Card, Check2, Code, ErrorBox, Field, Loading, useToast } from "../ui";
@@ -10,6 +11,7 @@ interface Settings {
   activation_policy?: string;
   agent_deploys?: string;
   auto_rollback?: Members;
+  function_defaults?: unknown;
   retention?: Members;
   smoke_test?: Members;
   [other: string]: unknown;
@@ -19,13 +21,13 @@ export function ProjectSettings() {
   const { ref, project } = useSession();
   const { data, error, reload } = useLoad(`project-settings/${ref}`, (signal) => json<Settings>("GET", `v1/projects/${ref}/settings`, { signal }));
   useTitle("Project settings · Edge Functions");
-  const { activation_policy, agent_deploys, auto_rollback, retention, smoke_test, ...others } = data ?? {};
+  const { activation_policy, agent_deploys, auto_rollback, function_defaults: _, retention, smoke_test, ...others } = data ?? {};
   return (
     <div className="page">
       <div className="page-head">
         <div>
           <h1>Project settings</h1>
-          <p className="muted">Of {project.name}, for all of its functions.</p>
+          <p className="muted">They hold for {project.name} and all of its functions.</p>
         </div>
       </div>
       <ErrorBox error={error} action={<Button onClick={reload}>Try again</Button>} />
@@ -68,10 +70,10 @@ export function ProjectSettings() {
               { name: "deleted_days", label: "Deleted functions, days", fallback: 30, min: 0, max: 36_500 },
             ]}
           />
+          <DefaultLimits />
           <Agents was={agent_deploys ?? "active"} />
           {Object.keys(others).length > 0 && (
             <Card title="What else is set">
-              <p className="muted small">Defaults of functions are set by <code>PATCH …/function-defaults</code>.</p>
               <Code label="the other settings" text={JSON.stringify(others, null, 2)} />
             </Card>
           )}
@@ -189,7 +191,7 @@ function Group({ title, setting, was, choice, about, fields }: GroupProps) {
   return (
     <Part title={title} setting={setting} value={value} same={JSON.stringify(value) === JSON.stringify(valueOf(start, started))} wrong={wrong && `${wrong.label}: from ${wrong.min} to ${wrong.max}`}>
       {choice && <Check2 label={choice.label} hint={choice.hint} checked={on} onChange={(event) => setOn(event.target.checked)} />}
-      {about && <p className="muted small">{about}</p>}
+      {about && <p className="muted small about">{about}</p>}
       {on && (
         <div className="inline">
           {fields.map((field) => (

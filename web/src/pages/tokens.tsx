@@ -52,14 +52,14 @@ export function Tokens() {
       {data?.data.length === 0 && <Empty title="There are no access tokens yet"><p>Make one for each machine or person that deploys, with no more scopes than it needs.</p></Empty>}
       {data && data.data.length > 0 && (
         <div className="scroll-x" tabIndex={0} role="group" aria-label="Access tokens">
-          <table className="plain">
+          <table className="plain tokens-table">
             <thead><tr><th scope="col">Name</th><th scope="col">Scopes</th><th scope="col">Bound to</th><th scope="col">Last used</th><th scope="col">Expires</th><th scope="col"><span className="visually-hidden">Actions</span></th></tr></thead>
             <tbody>
               {data.data.map((token) => (
                 <tr key={token.id} className={over(token) ? "over" : undefined}>
                   <td><strong>{token.name}</strong><div className="muted small">by {token.created_by}, <Time at={token.created_at} /></div></td>
                   <td><div className="badges">{token.scopes.map((scope) => <Badge key={scope}>{scope}</Badge>)}</div></td>
-                  <td className="mono small">{[token.project, ...(token.slugs ?? [])].filter(Boolean).join(", ") || "everything"}</td>
+                  <td>{token.project || token.slugs ? <span className="mono small">{[token.project, ...(token.slugs ?? [])].filter(Boolean).join(", ")}</span> : "everything"}</td>
                   <td><Time at={token.last_used_at} /></td>
                   <td>{token.revoked_at ? <Badge tone="bad">revoked</Badge> : over(token) ? <Badge tone="bad">expired</Badge> : <Time at={token.expires_at} />}</td>
                   <td className="right">{!over(token) && <Button kind="danger" refuse={refusal("DELETE", "/v1/access-tokens/{id}")} aria-label={`Revoke ${token.name}`} onClick={() => setRevoking(token)}>Revoke</Button>}</td>
