@@ -84,3 +84,33 @@ export async function tabTo(page, name, most = 60) {
   }
   assert.fail(`Tab did not reach ${name} in ${most} steps`);
 }
+
+/** Two thousand functions more, which are as the one of that name. */
+export async function twoThousand(stack, slug) {
+  await stack.sql(`
+    INSERT INTO functions_admin.edge_functions SELECT (jsonb_populate_record(f, jsonb_build_object('id', gen_random_uuid(), 'slug', 'many-' || n, 'name', 'many-' || n))).*
+    FROM functions_admin.edge_functions f, generate_series(1, 2000) n WHERE f.slug = $1`, [slug]);
+  await stack.sql(`
+    INSERT INTO functions_admin.edge_function_versions SELECT (jsonb_populate_record(v, jsonb_build_object('function_id', g.id))).*
+    FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_versions v ON v.function_id = f.id AND v.version = f.active_version, functions_admin.edge_functions g
+    WHERE f.slug = $1 AND g.slug LIKE 'many-%'`, [slug]);
+  // Answers are kept as long as the project's revision stands.
+  await stack.sql("UPDATE functions_admin.projects SET revision = revision + 1 WHERE ref = $1", [stack.ref]);
+}
+
+/** Scrolls the list from its top to its end: the frames, those without a row where the window is, rows made, and tasks of more than 50 ms. */
+export const scrollThrough = (page) => page.evaluate(async () => {
+  let frames = 0, blank = 0, made = 0;
+  const tasks = [];
+  new PerformanceObserver((list) => tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" });
+  new MutationObserver((changes) => { for (const { addedNodes } of changes) for (const node of addedNodes) made += node.nodeType === 1 && node.matches(".body-row"); })
+    .observe(document.querySelector(".rows"), { childList: true, subtree: true });
+  const end = document.documentElement.scrollHeight - innerHeight;
+  for (let y = 0; y <= end; y += 1500) {
+    scrollTo(0, y);
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    frames++;
+    if (!document.elementFromPoint(400, innerHeight / 2)?.closest(".body-row")) blank++;
+  }
+  return { frames, blank, made, tasks };
+});

@@ -1,11 +1,12 @@
 import { Activity, FunctionSquare, History, KeyRound, LayoutTemplate, LockKeyhole, LogOut, Menu, Monitor, Moon, ScrollText, Server, Settings, Sun, X, Zap } from "lucide-react";
 import { Suspense, lazy, useCallback, useEffect, useState, type ComponentType, type ReactNode } from "react";
 import { ApiError, json, storedToken, setCredential, whenUnauthorized, type Project, type Session } from "./api";
+import { drafts } from "./drafts";
 import { forgetAll, useLoad } from "./hooks";
 import { useLiveDeployments } from "./live";
 import { FunctionList } from "./pages/list";
 import { SignIn } from "./pages/sign-in";
-import { go, link, segments, usePath } from "./router";
+import { go, link, mayLeave, segments, usePath } from "./router";
 import { FUNCTIONS, PROJECT, SessionContext, useSession } from "./session";
 import { setTheme, useTheme, type Theme } from "./theme";
 import { Empty, ErrorBox, IconButton, Loading, Toasts, cx } from "./ui";
@@ -79,6 +80,8 @@ export function App() {
   if (state.at === "failed") return <main className="alone"><ErrorBox error={state.error} action={<button type="button" className="button default" onClick={() => void start(storedToken() ?? undefined)}>Try again</button>} /></main>;
   if (state.at === "signed-out") return <SignIn reason={state.reason} onToken={(token) => start(token)} />;
   const leave = () => {
+    if (!mayLeave()) return;
+    drafts.clear();
     setCredential({ mode: "dashboard" });
     forgetAll();
     setState({ at: "signed-out" });

@@ -18,7 +18,7 @@ addEventListener("hashchange", () => {
     restoring = false;
     return;
   }
-  if (guard && read() !== current && !guard()) {
+  if (read() !== current && !mayLeave()) {
     restoring = true;
     location.hash = current;
     return;
@@ -29,6 +29,8 @@ addEventListener("hashchange", () => {
 export function guardLeaving(check: (() => boolean) | undefined) {
   guard = check;
 }
+
+export const mayLeave = () => !guard || guard();
 
 export const usePath = () => useSyncExternalStore(subscribe, () => current);
 

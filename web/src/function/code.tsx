@@ -1,12 +1,13 @@
 import { useEffect, useRef, useState } from "react";
 import { loadSource, type Source } from "../api";
+import { drafts } from "../drafts";
 import { Diff } from "../editor/diff";
 import { refresh, useLoad } from "../hooks";
 import { FUNCTIONS, useSession } from "../session";
 import { Button, Dialog, Empty, ErrorBox, Loading, Notice, useToast } from "../ui";
 import { DeployDialog } from "./deploying";
 import { loadFunction, type Current } from "./page";
-import { Workbench } from "./workbench";
+import { Workbench, changedPaths } from "./workbench";
 
 /** What the editor began with: a deploy says so, and is refused when somebody else deployed since. */
 interface Base {
@@ -18,8 +19,14 @@ export function CodeTab({ current }: { current: Current }) {
   const { ref, refusal } = useSession();
   const { slug } = current.fn;
   const toast = useToast();
-  const [base, setBase] = useState<Base>();
-  const [mine, setMine] = useState<Source>();
+  const draft = `${ref}/${slug}`;
+  const [kept] = useState(() => drafts.get(draft) as { base: Base; mine: Source } | undefined);
+  const [base, setBase] = useState(kept?.base);
+  const [mine, setMine] = useState(kept?.mine);
+  useEffect(() => {
+    if (base && mine && changedPaths(mine, base.source).size > 0) drafts.set(draft, { base, mine });
+    else drafts.delete(draft);
+  }, [draft, base, mine]);
   const [dialog, setDialog] = useState<"deploy" | "conflict">();
   const [force, setForce] = useState(false);
   const started = useRef(current);

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import type { Source } from "../api";
+import { drafts } from "../drafts";
 import { refresh, useTitle } from "../hooks";
 import { useTemplates } from "../pages/templates";
 import { go, guardLeaving, usePath } from "../router";
@@ -19,22 +20,29 @@ const entry = (slug: string) => `supabase/functions/${slug}/index.ts`;
 
 export function NewFunction() {
   const { ref, refusal } = useSession();
-  const [slug, setSlug] = useState("hello");
-  const [verify, setVerify] = useState(true);
+  const draft = `${ref}/`;
+  const [kept] = useState(() => drafts.get(draft) as { slug: string; verify: boolean; source: Source } | undefined);
+  const [slug, setSlug] = useState(kept?.slug ?? "hello");
+  const [verify, setVerify] = useState(kept?.verify ?? true);
   const [asking, setAsking] = useState(false);
-  const [source, setSource] = useState<Source>(() => ({ entrypoint: entry("hello"), files: [{ path: entry("hello"), text: SAMPLE }] }));
+  const [source, setSource] = useState<Source>(() => kept?.source ?? ({ entrypoint: entry("hello"), files: [{ path: entry("hello"), text: SAMPLE }] }));
   // The source that nothing would be lost of: the sample, or the template's.
   const [sample, setSample] = useState(SAMPLE);
   const wanted = new URLSearchParams(usePath().split("?")[1]).get("template");
   const templates = useTemplates(wanted !== null);
   const template = templates.data?.data.find((entry) => entry.id === wanted);
   useEffect(() => {
-    if (!template) return;
+    if (!template || drafts.has(draft)) return;
     setSlug(template.id);
     setVerify(template.verify_jwt);
     setSample(template.source);
     setSource({ entrypoint: entry(template.id), files: [{ path: entry(template.id), text: template.source }] });
   }, [template]);
+  const untouched = source.files.length === 1 && source.files[0].text === sample;
+  useEffect(() => {
+    if (untouched) drafts.delete(draft);
+    else drafts.set(draft, { slug, verify, source });
+  }, [draft, untouched, slug, verify, source]);
   useTitle("New function · Edge Functions");
   const wrong = /^[A-Za-z][A-Za-z0-9_-]{0,127}$/.test(slug) ? undefined : "A name begins with a letter and has letters, digits, - and _";
   const refused = refusal("POST", `${FUNCTIONS}/deploy`);
@@ -62,12 +70,13 @@ export function NewFunction() {
         </Field>
         <Check2 label="Verify JWT" hint="Only callers with a valid JWT of this project get through." checked={verify} onChange={(event) => setVerify(event.target.checked)} />
       </div>
-      <Workbench key={template?.id} source={source} untouched={source.files.length === 1 && source.files[0].text === sample} onChange={setSource} onDeploy={() => !wrong && setAsking(true)} refuse={refused ?? wrong} />
+      <Workbench key={template?.id} source={source} untouched={untouched} onChange={setSource} onDeploy={() => !wrong && setAsking(true)} refuse={refused ?? wrong} />
       {asking && (
         <DeployDialog
           request={{ ref, slug, name: slug, source, verifyJwt: verify }}
           onDone={(fn) => {
             guardLeaving(undefined);
+            drafts.delete(draft);
             refresh(`functions/${ref}`);
             go(`/project/${ref}/functions/${fn.slug}`);
           }}

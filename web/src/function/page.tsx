@@ -1,4 +1,4 @@
-import { Suspense, lazy } from "react";
+import { Suspense, lazy, useEffect, useRef } from "react";
 import { functionUrl, request, type Fn } from "../api";
 import { useLoad, useTitle } from "../hooks";
 import { link } from "../router";
@@ -28,6 +28,11 @@ export function FunctionPage({ slug, tab }: { slug: string; tab: string }) {
   const { ref, offers } = useSession();
   const { data, error, reload } = useLoad(`function/${ref}/${slug}`, (signal) => loadFunction(ref, slug, signal), 15_000);
   useTitle(`${slug} · Edge Functions`);
+
+  // On a phone the row of tabs is wider than the window.
+  const row = useRef<HTMLElement>(null);
+  const loaded = data !== undefined;
+  useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [tab, loaded]);
 
   const tabs = [
     { id: "overview", label: "Overview" },
@@ -60,7 +65,7 @@ export function FunctionPage({ slug, tab }: { slug: string; tab: string }) {
           <Badge>version {fn.version}</Badge>
         </div>
       </div>
-      <nav aria-label="Function" className="tabs">
+      <nav ref={row} aria-label="Function" className="tabs">
         <ul>
           {tabs.map((entry) => (
             <li key={entry.id}><a href={link("project", ref, "functions", slug, entry.id)} aria-current={entry.id === tab ? "page" : undefined}>{entry.label}</a></li>

@@ -1,6 +1,7 @@
 import { FilePlus, FileText, Pencil, Trash2, Upload } from "lucide-react";
 import { useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import type { Source, SourceFile } from "../api";
+import { drafts } from "../drafts";
 import { Editor } from "../editor/editor";
 import { problemsIn, type Problem } from "../editor/problems";
 import { bytes, plural } from "../format";
@@ -49,7 +50,11 @@ export function Workbench({ source, original, untouched, onChange, onDeploy, ref
     if (!dirty) return;
     const stay = (event: BeforeUnloadEvent) => event.preventDefault();
     addEventListener("beforeunload", stay);
-    guardLeaving(() => confirm("Leave without deploying? The changes in the editor are lost."));
+    guardLeaving(() => {
+      const leaves = confirm("Leave without deploying? The changes in the editor are lost.");
+      if (leaves) drafts.clear();
+      return leaves;
+    });
     return () => {
       removeEventListener("beforeunload", stay);
       guardLeaving(undefined);
