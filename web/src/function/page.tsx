@@ -32,7 +32,10 @@ export function FunctionPage({ slug, tab }: { slug: string; tab: string }) {
   // On a phone the row of tabs is wider than the window.
   const row = useRef<HTMLElement>(null);
   const loaded = data !== undefined;
-  useEffect(() => row.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [tab, loaded]);
+  useEffect(() => {
+    // What it returns, a promise in newer browsers, is no cleanup.
+    void row.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [tab, loaded]);
 
   const tabs = [
     { id: "overview", label: "Overview" },
