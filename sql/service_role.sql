@@ -33,7 +33,8 @@ BEGIN
     REVOKE ALL ON ALL SEQUENCES IN SCHEMA functions_admin FROM %1$I;
     REVOKE ALL ON ALL FUNCTIONS IN SCHEMA functions_admin FROM %1$I;
     GRANT USAGE ON SCHEMA functions_admin TO %1$I;
-    GRANT EXECUTE ON FUNCTION functions_admin.event_partition(date), functions_admin.event_drop(date) TO %1$I', service);
+    GRANT EXECUTE ON FUNCTION functions_admin.event_partition(date), functions_admin.event_drop(date),
+      functions_admin.event_shed(date, boolean) TO %1$I', service);
   FOR item IN SELECT * FROM (VALUES
     ('access_tokens', 'SELECT, INSERT, UPDATE'),
     ('audit_checkpoints', 'SELECT'), -- `audit prune` is the owner's

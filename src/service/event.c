@@ -180,13 +180,17 @@ bool event_tidy(struct service *s, struct err *e)
 	struct arena *a = arena_new(0);
 	struct pg_conn *c = NULL;
 	int64_t today = service_now() / DAY_MS;
-	int64_t rows = 0;
+	int64_t old = 0;
+	int64_t lost = 0;
 	bool ok = (a != NULL || err_no_memory(e)) && pg_acquire(s->pool, &c, e) &&
 		  event_partitions(c, a, today - 1, today + 1, e) &&
-		  event_prune(c, a, today - s->cfg->log_retention_days, s->cfg->log_max_bytes, &rows, e);
+		  event_prune(c, a, today - s->cfg->log_retention_days, s->cfg->log_max_bytes, &old, &lost, e);
 
-	if (ok && rows > 0)
-		log_info("logs of functions: about %lld old events were removed", (long long)rows);
+	if (old > 0)
+		log_info("logs of functions: about %lld old events were removed", (long long)old);
+	if (lost > 0)
+		log_warn("logs of functions: %lld events were dropped, the oldest first, to keep within log_max_bytes",
+			 (long long)lost);
 	pg_release(c);
 	arena_free(a);
 	return ok;

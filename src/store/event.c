@@ -85,6 +85,10 @@ static const struct pg_stmt drop_day = {
 	"event_drop",
 	"SELECT functions_admin.event_drop(DATE '1970-01-01' + $1::int4)",
 };
+static const struct pg_stmt shed_day = {
+	"event_shed",
+	"SELECT functions_admin.event_shed(DATE '1970-01-01' + $1::int4, $2::bool)",
+};
 static const struct pg_stmt forget_sources = {
 	"event_sources_forget",
 	"DELETE FROM functions_admin.event_sources WHERE at < now() - interval '7 days'",
@@ -226,25 +230,48 @@ static bool drop_partition(struct pg_conn *c, struct arena *a, int64_t day, stru
 	return pg_query(c, a, &drop_day, &p, NULL, e);
 }
 
-bool event_prune(struct pg_conn *c, struct arena *a, int64_t oldest_day, int64_t max_bytes, int64_t *rows,
+/* A day goes, or with `whole` false its older half, and rows of the kind "dropped" tell how many events that were. */
+static bool shed(struct pg_conn *c, struct arena *a, int64_t day, bool whole, int64_t *lost, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_int(&p, day);
+	pg_bool(&p, whole);
+	if (!pg_query(c, a, &shed_day, &p, &r, e))
+		return false;
+	*lost += pg_get_int(r, 0, 0);
+	return true;
+}
+
+bool event_prune(struct pg_conn *c, struct arena *a, int64_t oldest_day, int64_t max_bytes, int64_t *old, int64_t *lost,
 		 struct err *e)
 {
 	struct pg_result *r;
 	int64_t bytes = 0;
+	int last;
 
-	*rows = 0;
+	*old = *lost = 0;
 	if (!pg_query(c, a, &forget_sources, NULL, NULL, e) || !pg_query(c, a, &select_partitions, NULL, &r, e))
 		return false;
+	/* Today's and tomorrow's are the last two. */
+	last = pg_rows(r) - 2;
 	for (int i = 0; i < pg_rows(r); i++)
 		bytes += pg_get_int(r, i, 2);
-	/* Today's and tomorrow's are the last two. */
-	for (int i = 0; i < pg_rows(r) - 2; i++) {
-		if (pg_get_int(r, i, 3) >= oldest_day && bytes <= max_bytes)
-			break;
-		if (!drop_partition(c, a, pg_get_int(r, i, 3), e))
+	for (int i = 0; i < last; i++) {
+		bool aged = pg_get_int(r, i, 3) < oldest_day;
+
+		if (!aged && bytes <= max_bytes)
+			return true;
+		if (!(aged ? drop_partition(c, a, pg_get_int(r, i, 3), e)
+			   : shed(c, a, pg_get_int(r, i, 3), true, lost, e)))
 			return false;
 		bytes -= pg_get_int(r, i, 2);
-		*rows += pg_get_int(r, i, 1);
+		*old += aged ? pg_get_int(r, i, 1) : 0;
 	}
-	return true;
+	if (last < 0 || bytes <= max_bytes || shed(c, a, pg_get_int(r, last, 3), false, lost, e))
+		return true;
+	/* The half that stays is written anew. Where the time for that does not suffice, all of the day goes. */
+	*e = (struct err)ERR_INIT;
+	return shed(c, a, pg_get_int(r, last, 3), true, lost, e);
 }

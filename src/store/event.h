@@ -46,9 +46,10 @@ MUST_CHECK bool event_series(struct pg_conn *c, struct arena *a, const char *pro
 			     int64_t from, int64_t to, int64_t step, struct function_stats **out, size_t *count,
 			     struct err *e);
 
-/* Removes whole days: those before `oldest_day`, and then the oldest while all together are larger than max_bytes; the
- * present day stays. *rows: about how many events went. */
-MUST_CHECK bool event_prune(struct pg_conn *c, struct arena *a, int64_t oldest_day, int64_t max_bytes, int64_t *rows,
-			    struct err *e);
+/* Removes the days before `oldest_day`: *old is about how many events those had. While the others together are larger
+ * than max_bytes, the oldest go, and last the older half of the present day; *lost is how many events those were, which
+ * rows of the kind "dropped" tell as well. */
+MUST_CHECK bool event_prune(struct pg_conn *c, struct arena *a, int64_t oldest_day, int64_t max_bytes, int64_t *old,
+			    int64_t *lost, struct err *e);
 
 #endif

@@ -184,6 +184,34 @@ test("old days go by age, then by size; nobody but the owner reads them", async 
   assert.equal(open, 0);
 });
 
+test("a log that is full loses the oldest: whole days, then half of the present one, and each is counted", async () => {
+  await stack.sql("TRUNCATE functions_admin.function_events");
+  await stack.sql("SELECT functions_admin.event_partition((now() AT TIME ZONE 'UTC')::date - 1)");
+  const insert = (day, from, count) => stack.sql(`INSERT INTO functions_admin.function_events (at, project_ref, slug, version, kind, level, message, count)
+    SELECT now() - interval '1 day' * ${day}, CASE WHEN g % 10 = 0 THEN 'another' ELSE '${stack.ref}' END, 'talk', 1, CASE WHEN g = ${from} THEN 'dropped' ELSE 'log' END,
+    'info', rpad('full-' || g, 300, '.'), CASE WHEN g = ${from} THEN 7 END FROM generate_series(${from}, ${from + count - 1}) g ORDER BY g`);
+  await insert(1, 1, 1000);
+  await insert(0, 1001, 5000);
+  await stack.restartProgram({ options: { log_max_bytes: "1M" } });
+  const found = async () => (await stack.sql(`SELECT count(*) FILTER (WHERE message LIKE 'full-%' AND kind = 'log')::int AS kept,
+    coalesce(min(substr(message, 6, 4)::int) FILTER (WHERE message LIKE 'full-%'), 0) AS first, coalesce(sum(count) FILTER (WHERE kind = 'dropped'), 0)::int AS lost,
+    coalesce(sum(count) FILTER (WHERE kind = 'dropped' AND project_ref = 'another'), 0)::int AS others FROM functions_admin.function_events`))[0];
+  const size = async () => Number((await stack.sql("SELECT sum(pg_total_relation_size(inhrelid)) AS n FROM pg_inherits WHERE inhparent = 'functions_admin.function_events'::regclass"))[0].n);
+  await until("it has room again", async () => await size() <= 1 << 20, 60_000);
+  const { kept, first, lost, others } = await found();
+  // Two of the rows are no events, and tell of seven each.
+  assert.equal(kept + lost, 5998 + 14);
+  assert.deepEqual([first, others], [6001 - kept, Math.floor((6000 - kept) / 10)]);
+  assert.ok(kept >= 1000, `${kept} are left`);
+  const told = (await stack.api("GET", "functions/talk/logs?kind=dropped")).json.data;
+  assert.equal(told.reduce((sum, each) => sum + each.count, 0), lost - others);
+  assert.match(told[0].message, /^\d+ stored events were dropped: the log is full$/);
+  assert.match(stack.log("functions-admin"), /logs of functions: \d+ events were dropped, the oldest first, to keep within log_max_bytes/);
+  // What comes next is stored as before.
+  await stack.call("talk", { path: "?say=afterwards" });
+  await arrives("talk", "afterwards");
+});
+
 /** An API that answers as `answer` says, and a script of the runtime's side, which has `batches`, in a process of its own; `use` runs when all was added. */
 async function withBatches(answer, script, use) {
   const packages = path.join(ROOT, "runtime/dev/node_modules/@deno");

@@ -64,8 +64,11 @@ test('a day of the event log can be made and dropped, and nothing else through t
   assert.throws(() => as('SELECT * FROM functions_admin.function_events_20010203'), /permission denied/, 'days are read through the whole');
   as(`SELECT functions_admin.event_drop('2001-02-03')`);
   assert.equal(there(), 'f');
+  as(`SELECT functions_admin.event_partition('2001-02-03')`);
+  as(`SELECT functions_admin.event_shed('2001-02-03', true)`);
+  assert.equal(there(), 'f');
   const definer = service.sql(`SELECT proname || ' ' || coalesce(array_to_string(proconfig, ';'), '') FROM pg_proc WHERE pronamespace = 'functions_admin'::regnamespace AND prosecdef ORDER BY 1`);
-  assert.equal(definer, 'event_drop search_path=pg_catalog, pg_temp\nevent_partition search_path=pg_catalog, pg_temp', 'no other SECURITY DEFINER function; pinned search_path');
+  assert.equal(definer, 'event_drop search_path=pg_catalog, pg_temp\nevent_partition search_path=pg_catalog, pg_temp\nevent_shed search_path=pg_catalog, pg_temp', 'no other SECURITY DEFINER function; pinned search_path');
 });
 
 const without = () => service.sql(`SELECT coalesce(string_agg(relname, ' '), '') FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition AND NOT has_table_privilege('${ROLE}', oid, 'SELECT')`);
