@@ -74,7 +74,7 @@ static const char *kind_of(const struct stat *st)
 	if (S_ISREG(st->st_mode))
 		return NULL;
 	if (S_ISLNK(st->st_mode))
-		return "a symbolic link: put the file itself there";
+		return "a symbolic link: put what it leads to there";
 	return "neither a file nor a directory";
 }
 
@@ -92,7 +92,8 @@ static bool enter(struct walk *w, int dir_fd, const char *name, const char *path
 	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
 		return walk(w, fd, path, depth + 1, e);
-	file->left_out = errno == EACCES ? "a directory that may not be read" : strerror(errno);
+	file->left_out = errno == EACCES ? "a directory that may not be read by the user that functions-admin runs as"
+					 : strerror(errno);
 	return add(w, file, e);
 }
 

@@ -35,9 +35,13 @@ static bool read_foreign(void *ctx, size_t index, void *out, size_t len, struct 
 {
 	const struct adoption *ad = ctx;
 	const char *path = ad->all.items[index].path;
-	int fd = foreign_open(ad->service->folder, path);
 	char *p = out;
+	int fd;
 
+	/* Nothing is read of what is left out: it may be a link, or nothing that this user may open. */
+	if (len == 0)
+		return true;
+	fd = foreign_open(ad->service->folder, path);
 	if (fd < 0)
 		return err_errno(e, errno, "Reading %s", path);
 	while (len > 0) {
@@ -290,7 +294,9 @@ static bool check_deployed(struct adoption *ad, const struct adopt_item *item, s
 	return err_hint(e, "Rename the directory, or delete the deployed function first.");
 }
 
-static bool consider(struct adoption *ad, struct adopt_item *item, bool is_directory, struct err *e)
+/* left_out: why what is no directory with something in it cannot be taken, NULL for a plain file. */
+static bool consider(struct adoption *ad, struct adopt_item *item, bool is_directory, const char *left_out,
+		     struct err *e)
 {
 	static const char *const entries[] = {"index.ts", "index.tsx", "index.js", "index.jsx", "index.mjs", NULL};
 	static const char *const own_maps[] = {"deno.json", "deno.jsonc", "import_map.json", NULL};
@@ -298,13 +304,13 @@ static bool consider(struct adoption *ad, struct adopt_item *item, bool is_direc
 	struct err why = ERR_INIT;
 
 	if (!is_directory)
-		return skip(item, "not a directory");
+		return skip(item, left_out != NULL ? left_out : "not a directory");
 	if (text_eq(item->name, MAIN_SERVICE))
 		return skip(item, "the main service, which calls the functions");
-	if (item->name[0] == '_')
-		return skip(item, "shared code: it comes with the functions that import it");
 	if (!note_left_out(ad, item, e))
 		return false;
+	if (item->name[0] == '_')
+		return skip(item, "shared code: it comes with the functions that import it");
 	item->entrypoint = find_first(ad, item->name, entries);
 	if (item->entrypoint == NULL)
 		return skip(item, "it has no index.ts that can be read");
@@ -346,6 +352,7 @@ bool adopt_run(struct service *s, struct arena *a, const struct actor *who, cons
 		const char *path = ad.all.items[i].path;
 		size_t len = strcspn(path, "/");
 		struct adopt_item *item = &out->items[out->count];
+		const char *left_out = ad.all.items[i].left_out;
 		bool is_directory = path[len] == '/';
 
 		*item = (struct adopt_item){.name = arena_strndup(a, path, len)};
@@ -355,7 +362,7 @@ bool adopt_run(struct service *s, struct arena *a, const struct actor *who, cons
 			i++;
 		if (!is_wanted(req, item->name))
 			continue;
-		if (!consider(&ad, item, is_directory, e))
+		if (!consider(&ad, item, is_directory, left_out, e))
 			return false;
 		out->count++;
 		out->imported += item->outcome == ADOPT_PLANNED || item->outcome == ADOPT_IMPORTED;

@@ -51,6 +51,13 @@ const HAND_MADE = {
   'nothing/readme.txt': 'no entry point here',
 };
 const files = (folder) => fs.readdirSync(folder, { recursive: true }).filter((name) => !name.startsWith('.functions-admin') && fs.lstatSync(path.join(folder, name)).isFile()).sort();
+/** All that lies there, links and the service's own included, with what would tell of any touch. */
+const everything = (folder) => fs.readdirSync(folder, { recursive: true }).sort().map((name) => {
+  const { mode, ino, size, mtimeNs, ctimeNs } = fs.lstatSync(path.join(folder, name), { bigint: true });
+  return [name, mode, ino, size, mtimeNs, ctimeNs].join(' ');
+});
+/** Root without the right to read everything: files without any mode bits are closed to it, as they are to others. */
+const AS_OTHERS = process.getuid() === 0 ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--'] : [];
 const content = (folder) => Object.fromEntries(files(folder).map((name) => [name, sha(fs.readFileSync(path.join(folder, name)))]));
 
 describe('import', () => {
@@ -60,7 +67,7 @@ describe('import', () => {
     fs.symlinkSync('/etc/passwd', path.join(service.functionsDir, 'hello/passwd.txt'));
     fs.symlinkSync('hello', path.join(service.functionsDir, 'linked'));
     await service.start();
-    const before = content(service.functionsDir), rows = service.sql('SELECT count(*) FROM functions_admin.edge_functions');
+    const before = content(service.functionsDir), untouched = everything(service.functionsDir), rows = service.sql('SELECT count(*) FROM functions_admin.edge_functions');
 
     const dry = service.run('import', ['--dry-run', '--json']);
     assert.equal(dry.status, 1, dry.stderr);
@@ -73,11 +80,11 @@ describe('import', () => {
     assert.deepEqual([item('mapped').outcome, item('mapped').import_map_path, item('mapped').files], ['planned', 'mapped/import_map.json', 4]);
     assert.match(item('broken').reason, /broken\/index\.ts, line 1: the import "\.\/gone\.ts" is not among/);
     assert.equal(item('bad name').outcome, 'refused');
-    for (const [name, why] of [['main', /main service/], ['README.md', /not a directory/], ['_shared', /shared/], ['nothing', /no index\.ts/], ['linked', /not a directory/]]) {
+    for (const [name, why] of [['main', /main service/], ['README.md', /not a directory/], ['_shared', /shared/], ['nothing', /no index\.ts/], ['linked', /symbolic link/]]) {
       assert.equal(item(name).outcome, 'skipped', name);
       assert.match(item(name).reason, why);
     }
-    assert.deepEqual(content(service.functionsDir), before, 'nothing on disk has changed');
+    assert.deepEqual(everything(service.functionsDir), untouched, 'nothing on disk has changed');
     assert.equal(service.sql('SELECT count(*) FROM functions_admin.edge_functions'), rows);
     const said = service.run('import', ['--dry-run']).stdout;
     assert.match(said, /^planned {3}hello: 5 files, \d+ bytes, entry hello\/index\.ts, import map hello\/deno\.json$/m);
@@ -111,6 +118,41 @@ describe('import', () => {
     const deployed = await service.deploy('hello', 'Deno.serve(() => new Response("two"))');
     assert.deepEqual([deployed.status, deployed.json.version], [201, 2]);
   }));
+
+  test('what may not be read, and links, are left out by name; who imports one of them is refused by that name', async () => {
+    const service = makeService(postgres, { wrapper: AS_OTHERS });
+    const closed = (name) => fs.chmodSync(path.join(service.functionsDir, name), 0);
+    try {
+      write(service.functionsDir, {
+        '_shared/open.ts': 'export const open = 1;', '_shared/closed.ts': 'export const closed = 1;',
+        'partly/index.ts': 'import { open } from "../_shared/open.ts";\nDeno.serve(() => new Response(String(open)));\n', 'partly/notes.txt': 'x', 'partly/inner/a.txt': 'x',
+        'needs-closed/index.ts': 'import "../_shared/closed.ts";\n', 'needs-link/index.ts': 'import "./link.ts";\n',
+        'closed-entry/index.ts': 'export {};\n', 'closed-folder/index.ts': 'export {};\n',
+      });
+      fs.symlinkSync('../_shared/open.ts', path.join(service.functionsDir, 'needs-link/link.ts'));
+      for (const name of ['_shared/closed.ts', 'partly/notes.txt', 'partly/inner', 'closed-entry/index.ts', 'closed-folder']) closed(name);
+      await service.start();
+      const run = async (json) => Object.fromEntries((await service.ask('POST', service.functions('/import'), { json })).json.items.map((item) => [item.name, item]));
+      const before = everything(service.functionsDir);
+      for (const dry_run of [true, false]) {
+        const items = await run({ dry_run });
+        if (dry_run) assert.deepEqual(everything(service.functionsDir), before);
+        assert.deepEqual([items.partly.outcome, items.partly.files], [dry_run ? 'planned' : 'imported', 2]);
+        assert.deepEqual(items.partly.left_out.map(({ path: name, reason }) => [name, /may not be read by the user/.test(reason)]), [['partly/inner', true], ['partly/notes.txt', true]]);
+        assert.deepEqual(items._shared.left_out.map(({ path: name }) => name), ['_shared/closed.ts']);
+        for (const [name, outcome, reason] of [
+          ['needs-closed', 'refused', /index\.ts, line 1: the import "\.\.\/_shared\/closed\.ts" is not among/], ['needs-link', 'refused', /index\.ts, line 1: the import "\.\/link\.ts" is not among/],
+          ['closed-entry', 'skipped', /no index\.ts that can be read/], ['closed-folder', 'skipped', /a directory that may not be read by the user/],
+        ]) {
+          assert.equal(items[name].outcome, outcome, name);
+          assert.match(items[name].reason, reason, name);
+        }
+      }
+    } finally {
+      for (const name of ['closed-folder', 'partly/inner']) if (fs.existsSync(path.join(service.functionsDir, name))) fs.chmodSync(path.join(service.functionsDir, name), 0o755);
+      await service.remove();
+    }
+  });
 
   test('an import that does not boot is refused, and the directory stays as it was', async () => {
     const service = makeService(postgres, {});
