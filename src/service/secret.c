@@ -623,8 +623,10 @@ bool secret_rotate(struct service *s, const struct actor *who, int64_t *resealed
 	if (ok)
 		crypto_key_id(keyring_current(k), key_id);
 	while (ok) {
-		/* Small transactions: setting and reading go on meanwhile. */
-		ok = pg_begin(c, e) && secret_sealed_otherwise(c, a, key_id, after, ROTATE_ROWS, &list, e);
+		/* Small transactions: setting and reading go on meanwhile. A rollback puts values back as they were
+		 * sealed, so none may be under way while this looks for the last ones. */
+		ok = pg_begin(c, e) && secret_lock_all(c, a, e) &&
+		     secret_sealed_otherwise(c, a, key_id, after, ROTATE_ROWS, &list, e);
 		for (size_t i = 0; ok && i < list.count; i++) {
 			ok = reseal(k, c, a, &list.items[i], key_id, e);
 			after = list.items[i].id;

@@ -13,6 +13,10 @@ static const struct pg_stmt lock_project = {
 	"secret_lock",
 	"SELECT secrets_revision FROM functions_admin.projects WHERE ref = $1 FOR UPDATE",
 };
+static const struct pg_stmt lock_projects = {
+	"secret_lock_all",
+	"SELECT FROM functions_admin.projects ORDER BY ref FOR UPDATE",
+};
 static const struct pg_stmt bump_revision = {
 	"secret_bump",
 	"UPDATE functions_admin.projects SET secrets_revision = $2::int8, revision = revision + 1"
@@ -121,6 +125,11 @@ bool secret_lock(struct pg_conn *c, struct arena *a, const char *project_ref, in
 		return err_set(e, ERR_NOT_FOUND, "project_not_found", "Project not found");
 	*revision = pg_get_int(r, 0, 0);
 	return true;
+}
+
+bool secret_lock_all(struct pg_conn *c, struct arena *a, struct err *e)
+{
+	return pg_query(c, a, &lock_projects, NULL, NULL, e);
 }
 
 bool secret_begin_revision(struct pg_conn *c, struct arena *a, const char *project_ref, const struct secret_revision *r,

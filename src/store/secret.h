@@ -15,6 +15,9 @@
 MUST_CHECK bool secret_lock(struct pg_conn *c, struct arena *a, const char *project_ref, int64_t *revision,
 			    struct err *e);
 
+/* Locks the secrets of all projects, in the same way. */
+MUST_CHECK bool secret_lock_all(struct pg_conn *c, struct arena *a, struct err *e);
+
 /* Begins revision r->number, which must be the current one plus 1, within the lock. */
 MUST_CHECK bool secret_begin_revision(struct pg_conn *c, struct arena *a, const char *project_ref,
 				      const struct secret_revision *r, const struct actor *who, struct err *e);

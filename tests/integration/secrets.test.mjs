@@ -4,6 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import pg from "pg";
 import { startRuntime } from "../lib/runtime.mjs";
 import { makeService, REF, startPostgres, startRuntime as startFakeRuntime } from "../lib/service.mjs";
 import { CLI_VERSIONS, run, startStack, until } from "../lib/stack.mjs";
@@ -255,6 +256,22 @@ test("rotate-key: another key seals everything while the service runs; the earli
   const after = await ids();
   assert.equal(after.length, 1);
   assert.notEqual(after[0], before[0]);
+  // A rollback that is under way puts a value back under the earlier key: the rotation waits for it, and takes it along.
+  await stack.restartProgram({ options: { secrets_key: second, secrets_previous_keys: first } });
+  const rollback = new pg.Client({ connectionString: stack.env.DATABASE_URL });
+  await rollback.connect();
+  await rollback.query("BEGIN");
+  await rollback.query("SELECT FROM functions_admin.projects FOR UPDATE");
+  await rollback.query(`INSERT INTO functions_admin.secrets (project_ref, name, sealed, key_id, created_revision, removed_revision)
+    SELECT project_ref, name, sealed, key_id, created_revision, created_revision + 1 FROM functions_admin.secrets WHERE name = 'ROTATED' LIMIT 1`);
+  const waiting = command(["rotate-key"]);
+  await until("it waits", async () => (await stack.sql("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%projects%'")).length > 0);
+  await rollback.query("COMMIT");
+  await rollback.end();
+  assert.equal((await waiting).code, 0);
+  assert.equal((await ids()).length, 1);
+  await stack.restartProgram({ options: { secrets_key: first, secrets_previous_keys: second } });
+  assert.equal((await command(["rotate-key"])).code, 0);
   // A command gives the key: the client of a key management service. The strict sandbox starts none.
   const key = path.join(stack.folder(), "key");
   fs.writeFileSync(key, `${second}\n`, { mode: 0o644 });
