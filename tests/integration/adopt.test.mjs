@@ -1,12 +1,13 @@
 // Functions that somebody put into the folder by hand, and hands that edit what was deployed.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { BINARY, makeService, REF, startPostgres, startRuntime } from '../lib/service.mjs';
+import { makeFolder, startRuntime as startEdge, STOCK_SERVICE } from '../lib/runtime.mjs';
+import { BINARY, makeService, REF, startPostgres, startRuntime, until } from '../lib/service.mjs';
 
 let postgres;
 before(async () => { postgres = await startPostgres(); });
@@ -149,10 +150,40 @@ describe('import', () => {
         }
       }
     } finally {
-      for (const name of ['closed-folder', 'partly/inner']) if (fs.existsSync(path.join(service.functionsDir, name))) fs.chmodSync(path.join(service.functionsDir, name), 0o755);
+      spawnSync('chmod', ['-R', 'u+rwX', service.functionsDir]);
       await service.remove();
     }
   });
+
+  test('under a stock main service every call is answered, also while the directory is taken over', () => withService({}, async (service) => {
+    const stock = makeFolder();
+    let runtime, calling = true;
+    try {
+      write(stock, { 'index.ts': STOCK_SERVICE });
+      write(service.functionsDir, { '_shared/word.ts': 'export const word = "hello";', 'hello/index.ts': 'import { word } from "../_shared/word.ts";\nDeno.serve(() => new Response(word));\n' });
+      await service.start();
+      // Each call reads the folder anew.
+      runtime = await startEdge({ functionsDir: service.functionsDir, mainService: stock, policy: 'oneshot' });
+      const answers = [];
+      const caller = (async () => {
+        while (calling) answers.push(await (await fetch(`${runtime.url}/hello`)).text());
+      })();
+      await until('it answers', () => answers.length > 0);
+      const imported = await service.ask('POST', service.functions('/import'), { json: {} });
+      assert.deepEqual([imported.status, imported.json.imported], [200, 1], imported.text);
+      const then = answers.length;
+      // One call may have begun before the import ended.
+      await until('the release answers', () => answers.length >= then + 2, 60_000);
+      calling = false;
+      await caller;
+      assert.deepEqual([...new Set(answers)], ['hello']);
+      assert.match(fs.readFileSync(path.join(service.functionsDir, 'hello/index.ts'), 'utf8'), /Written by functions-admin/);
+    } finally {
+      calling = false;
+      await runtime?.stop();
+      fs.rmSync(stock, { recursive: true, force: true });
+    }
+  }));
 
   test('an import that does not boot is refused, and the directory stays as it was', async () => {
     const service = makeService(postgres, {});
@@ -206,6 +237,8 @@ describe('drift', () => {
     fs.writeFileSync(path.join(source, 'extra.ts'), 'export const extra = 1;\n');
     fs.rmSync(path.join(source, 'lib.ts'));
 
+    await until('the service has found it by itself', () => /edited: version 1 was changed on disk/.test(service.log), 90_000);
+    assert.ok(!service.log.includes('intact: version 1 was changed'));
     const shown = await service.ask('GET', `/v1/projects/${service.ref ?? 'default'}/drift`);
     assert.deepEqual(shown.json.drift.map(({ slug, version, stub_changed, files }) => [slug, version, stub_changed, files.map((f) => `${f.change} ${f.path}`)]),
       [['edited', 1, false, ['added extra.ts', 'modified index.ts', 'removed lib.ts']]]);

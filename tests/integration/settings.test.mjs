@@ -28,6 +28,14 @@ test("all credentials by default; a function without the grant sees no such vari
   assert.equal(settings.version, 2);
   assert.deepEqual(await credentials("env"), ["SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"]);
   assert.ok((await stack.call("env")).json.includes("SUPABASE_URL"));
+  // Nor does the value stand in any other variable, whatever its name.
+  await stack.deploy("values", "Deno.serve(() => Response.json(Object.entries(Deno.env.toObject())));");
+  const holding = async (...values) => (await stack.call("values")).json.filter(([, value]) => values.some((each) => value.includes(each))).map(([name]) => name).sort();
+  const { SERVICE_ROLE_KEY, SECRET_KEY, ANON_KEY } = stack.env;
+  assert.deepEqual(await holding(SERVICE_ROLE_KEY, SECRET_KEY), ["SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY"]);
+  await changed("values", { platform: ["SUPABASE_ANON_KEY"] });
+  assert.deepEqual(await holding(SERVICE_ROLE_KEY, SECRET_KEY, stack.env.JWT_SECRET, "postgresql://"), []);
+  assert.deepEqual(await holding(ANON_KEY), ["SUPABASE_ANON_KEY"]);
   await changed("env", { platform: [] });
   assert.deepEqual(await credentials("env"), []);
   await changed("env", { platform: null });

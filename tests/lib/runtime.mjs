@@ -11,6 +11,25 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..")
 export const MAIN_SERVICE = path.join(ROOT, "runtime/main");
 const SHIM = path.join(ROOT, "runtime/shim");
 
+/** A main service like Supabase's own, which knows nothing but a folder for each name. */
+export const STOCK_SERVICE = `
+Deno.serve(async (request) => {
+  const name = new URL(request.url).pathname.split("/")[1];
+  try {
+    const worker = await EdgeRuntime.userWorkers.create({
+      servicePath: Deno.env.get("FUNCTIONS_ADMIN_FUNCTIONS_DIR") + "/" + name,
+      memoryLimitMb: 150,
+      workerTimeoutMs: 60000,
+      noModuleCache: false,
+      importMapPath: null,
+      envVars: Object.entries(Deno.env.toObject()),
+    });
+    return await worker.fetch(request);
+  } catch (error) {
+    return Response.json({ msg: error.toString() }, { status: 500 });
+  }
+});`;
+
 function onPath(name) {
   return (process.env.PATH ?? "").split(":").map((folder) => path.join(folder, name)).find((file) => {
     try {

@@ -3,32 +3,14 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { FunctionsFolder, makeFolder, startRuntime } from "../lib/runtime.mjs";
-
-const STOCK = `
-Deno.serve(async (request) => {
-  const name = new URL(request.url).pathname.split("/")[1];
-  try {
-    const worker = await EdgeRuntime.userWorkers.create({
-      servicePath: Deno.env.get("FUNCTIONS_ADMIN_FUNCTIONS_DIR") + "/" + name,
-      memoryLimitMb: 150,
-      workerTimeoutMs: 60000,
-      noModuleCache: false,
-      importMapPath: null,
-      envVars: Object.entries(Deno.env.toObject()),
-    });
-    return await worker.fetch(request);
-  } catch (error) {
-    return Response.json({ msg: error.toString() }, { status: 500 });
-  }
-});`;
+import { FunctionsFolder, makeFolder, startRuntime, STOCK_SERVICE } from "../lib/runtime.mjs";
 
 describe("under a stock main service", () => {
   const functions = new FunctionsFolder();
   const service = makeFolder();
   let runtime;
   before(async () => {
-    fs.writeFileSync(path.join(service, "index.ts"), STOCK);
+    fs.writeFileSync(path.join(service, "index.ts"), STOCK_SERVICE);
     runtime = await startRuntime({ functionsDir: functions.folder, mainService: service });
   });
   after(async () => {
