@@ -1,6 +1,7 @@
 #include "cmd/cmd.h"
 #include "cmd/daemon.h"
 #include "core/log.h"
+#include "core/names.h"
 #include "service/contents.h"
 #include "service/node.h"
 #include "service/ownership.h"
@@ -36,7 +37,7 @@ static bool choose_project(struct config *cfg, const char *ref, struct err *e)
 
 	if (ref == NULL)
 		return true;
-	if (strlen(ref) != 20 || strspn(ref, "abcdefghijklmnopqrstuvwxyz") != 20)
+	if (!names_is_ref(ref))
 		return err_set(e, ERR_USAGE, NULL, "--project takes a project's ref: 20 lower-case letters");
 	copy = strdup(ref);
 	if (copy == NULL)

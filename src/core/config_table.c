@@ -1,6 +1,7 @@
 #include "core/config_table.h"
 
 #include "core/config.h"
+#include "core/names.h"
 #include "core/net.h"
 #include "core/text.h"
 
@@ -148,7 +149,7 @@ static const char *check_identifier(const char *v)
 
 static const char *check_ref(const char *v)
 {
-	return strlen(v) == 20 && strspn(v, "abcdefghijklmnopqrstuvwxyz") == 20 ? NULL : "is not 20 lower-case letters";
+	return names_is_ref(v) ? NULL : "is not 20 lower-case letters";
 }
 
 static const char *check_title(const char *v)

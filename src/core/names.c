@@ -28,6 +28,11 @@ bool names_check_slug(const char *slug, struct err *e)
 	return true;
 }
 
+bool names_is_ref(const char *ref)
+{
+	return strlen(ref) == 20 && ref[strspn(ref, "abcdefghijklmnopqrstuvwxyz")] == '\0';
+}
+
 bool names_check_slug_pattern(const char *pattern, struct err *e)
 {
 	size_t len = strlen(pattern);

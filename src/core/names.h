@@ -15,6 +15,9 @@
  * ERR_INVALID. */
 MUST_CHECK bool names_check_slug(const char *slug, struct err *e);
 
+/* A project's ref: 20 lower-case letters. */
+bool names_is_ref(const char *ref);
+
 /* A display name: 1 to 256 bytes of UTF-8 without control characters. ERR_INVALID. */
 MUST_CHECK bool names_check_name(const char *name, struct err *e);
 

@@ -162,14 +162,9 @@ static const char *random_ref(struct arena *a)
 	return ref;
 }
 
-static bool is_ref(const char *ref)
-{
-	return strlen(ref) == 20 && ref[strspn(ref, "abcdefghijklmnopqrstuvwxyz")] == '\0';
-}
-
 static bool check_project(const struct project *p, struct err *e)
 {
-	if (p->ref != NULL && !is_ref(p->ref))
+	if (p->ref != NULL && !names_is_ref(p->ref))
 		return err_set(e, ERR_INVALID, NULL, "A project's ref is 20 lower-case letters");
 	if (p->name != NULL && !names_check_name(p->name, e))
 		return false;
