@@ -27,7 +27,6 @@ before(async () => {
   nginx = await startNginx(service);
 });
 after(async () => {
-  counts.write();
   await nginx?.stop();
   await service?.remove();
   await runtime?.stop();

@@ -35,7 +35,6 @@ before(async () => {
   await service.start({ env: ours.environment });
 });
 after(async () => {
-  counts.write();
   await service?.remove();
   await runtime?.stop();
   await postgres?.remove();

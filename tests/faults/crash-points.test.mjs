@@ -41,7 +41,6 @@ before(async () => {
 after(async () => {
   await world?.remove();
   await postgres?.remove();
-  counts.write();
 });
 
 /** All in the long run, else two of them. */

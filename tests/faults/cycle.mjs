@@ -248,7 +248,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   const armed = path.join(service.folder, 'crash'), elsewhere = path.join(service.folder, 'other');
   const raw = { getTypeParser: () => (value) => value };
   const power = shim && powerOf(service.functionsDir, shim, service.folder);
-  let client;
+  let client, proved;
 
   service.writeConfig({ runtime_url: runtime.url });
   fs.mkdirSync(elsewhere);
@@ -315,8 +315,16 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       }
     const secrets = JSON.parse(fs.readFileSync(path.join(service.functionsDir, '.functions-admin/secrets.json'), 'utf8'));
     assert.equal(secrets.revision, Number(await at.sql(`SELECT secrets_revision FROM functions_admin.projects WHERE ref = '${REF}'`)), 'the revision of the secrets that are delivered');
-    const chain = service.run('audit', ['verify', '--json']);
-    assert.equal(chain.status, 0, chain.stdout + chain.stderr);
+    // The project's chain by the API, which spares a process; where the installation's has grown, both by the command.
+    const head = await at.sql(`SELECT seq, hash FROM functions_admin.audit_heads WHERE chain = ''`);
+    if (head === proved) {
+      const { json: chain, text } = done(await service.ask('GET', project('/audit/verify')), 200);
+      assert.ok(chain.ok && chain.from === 1 && chain.entries === Number(await at.sql(`SELECT count(*) FROM functions_admin.audit_log WHERE project_ref = '${REF}'`)), text);
+    } else {
+      const chain = service.run('audit', ['verify', '--json']);
+      assert.equal(chain.status, 0, chain.stdout + chain.stderr);
+      proved = head;
+    }
   };
 
   /**

@@ -115,7 +115,6 @@ describe('between us and PostgreSQL', () => {
     at = await started(postgres, (database) => `postgresql://postgres@/${database}?host=${encodeURIComponent(folder)}`);
   });
   after(async () => {
-  counts.write();
     await at?.end();
     for (const socket of sockets) socket.destroy();
     proxy?.close();

@@ -25,7 +25,6 @@ before(async () => {
   for (const slug of SLUGS) assert.equal((await deploy(slug)).status, 201);
 });
 after(async () => {
-  counts.write();
   await service?.remove();
   await runtime?.stop();
   await postgres?.remove();

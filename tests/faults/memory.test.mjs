@@ -34,7 +34,6 @@ before(async () => {
 after(async () => {
   await world?.remove();
   await postgres?.remove();
-  counts.write();
 });
 
 const REQUESTS = {

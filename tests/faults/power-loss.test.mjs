@@ -37,7 +37,6 @@ before(async () => {
 after(async () => {
   await world?.remove();
   await postgres?.remove();
-  counts.write();
 });
 
 async function lost(point, action, count) {

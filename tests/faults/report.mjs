@@ -9,10 +9,15 @@ export const REPORTS = path.join(path.dirname(BINARY), 'faults');
 /**
  * Counts what a test file tries: `trying(fault, promised)` before each time, and the function that it gives once the promise
  * was found to be held; `of(fault, promised, fn)` does that for a whole test, whose function calls `times(n)` where it tries more
- * than once. `write()` at the end of the file. Rows of several runs of one file are added up: `run` tells them apart.
+ * than once. The rows are written when the process ends, also where a signal ends a long run. Those of several runs of one file are
+ * added up: `run` tells them apart.
  */
 export function counting(by, run = '') {
   const rows = new Map();
+  process.once('exit', () => {
+    fs.mkdirSync(REPORTS, { recursive: true });
+    fs.writeFileSync(path.join(REPORTS, `${by}${run}.json`), JSON.stringify([...rows.values()], null, 1));
+  });
   return {
     trying(fault, promised) {
       const row = rows.get(fault) ?? { by, fault, promised, tried: 0, held: 0 };
@@ -33,10 +38,6 @@ export function counting(by, run = '') {
           if (held) row.held += Math.max(tries, 1);
         }
       };
-    },
-    write() {
-      fs.mkdirSync(REPORTS, { recursive: true });
-      fs.writeFileSync(path.join(REPORTS, `${by}${run}.json`), JSON.stringify([...rows.values()], null, 1));
     },
   };
 }

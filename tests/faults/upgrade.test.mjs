@@ -22,7 +22,6 @@ let postgres;
 
 before(async () => { postgres = await startPostgres(); });
 after(async () => {
-  counts.write();
   await postgres?.remove();
 });
 

@@ -107,7 +107,10 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
       children.add(child);
       await until('PostgreSQL answers', () => {
         if (over()) throw new Error(ended());
-        return spawnSync(path.join(bin, 'psql'), server.psql('postgres', 'supabase_admin', 'SELECT 1'), { env }).status === 0;
+        // Its first line is the process, its eighth what it is ready for; one that was killed has left it behind.
+        let lines = [];
+        try { lines = fs.readFileSync(path.join(data, 'postmaster.pid'), 'utf8').split('\n'); } catch { /* not written yet */ }
+        return Number(lines[0]) === child.pid && /^(ready|standby) *$/.test(lines[7] ?? '');
       });
       // At once, since the test that needs it next may fail in any way.
       const mine = child;
