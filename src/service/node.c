@@ -1,6 +1,7 @@
 #include "service/node.h"
 
 #include "core/clock.h"
+#include "core/crash.h"
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/text.h"
@@ -333,6 +334,7 @@ static bool stage_new(struct service *s, struct arena *a, const struct rollout_s
 			.adopts = true,
 		};
 	prepare_each(s, &who, items, steps->count, ignored, errors, done);
+	FA_CRASH_POINT("node.staged");
 	for (size_t i = 0, end; i < steps->count && ok; i = end) {
 		const struct err *failure = NULL;
 
@@ -346,6 +348,7 @@ static bool stage_new(struct service *s, struct arena *a, const struct rollout_s
 		if (!ok)
 			find_staged(s->node, steps->items[i].rollout_id)->open = false;
 	}
+	FA_CRASH_POINT("node.staging_reported");
 	return ok;
 }
 
@@ -374,6 +377,7 @@ static bool stage(struct service *s, struct arena *a, struct err *e)
 		known = hold_steps(s, &steps.items[i], end - i, e);
 		ok = known != NULL;
 		if (ok) {
+			FA_CRASH_POINT("node.held");
 			known->next = n->staged;
 			n->staged = known;
 			/* The new ones move to the front of the list. */
@@ -448,8 +452,10 @@ static bool follow(struct service *s, struct arena *a, bool sweeps, struct err *
 	if (news || n->generation < atomic_load(&s->shown) ||
 	    (sweeps && (n->failed_generation != 0 || (s->probe != NULL && !n->verified)))) {
 		follow_to(s, &project, news);
+		FA_CRASH_POINT("node.followed");
 		n->registered = true;
 		ok = say(s, true, &orders, e);
+		FA_CRASH_POINT("node.reported");
 	}
 	return ok;
 }

@@ -105,5 +105,6 @@ test('every point that is compiled in was tried, and each has a name of its own'
   const points = pointsOfTheProgram();
   assert.ok(points.length > 0, 'the program was built with --enable-crash-points');
   assert.equal(new Set(points).size, points.length, 'no name stands twice');
-  assert.deepEqual(Object.keys(tried).sort(), points);
+  // Those of a node that follows others are tried in agents.test.mjs.
+  assert.deepEqual(Object.keys(tried).sort(), points.filter((point) => !point.startsWith('node.')));
 });

@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { brotliCompressSync } from 'node:zlib';
 import pg from 'pg';
 import { agree } from '../lib/agree.mjs';
-import { BINARY, makeService, multipart, REF, startRuntime, until } from '../lib/service.mjs';
+import { BINARY, makeService, multipart, REF, ROOT, startRuntime, until } from '../lib/service.mjs';
 import { powerOf } from './power.mjs';
 
+// A bundle with no checksums in it, so that its text can be another one each time.
+const BUNDLE = fs.readFileSync(path.join(ROOT, 'tests/fixtures/eszip/v2.2-none.eszip'), 'latin1');
 const SLUGS = ['one', 'two'], OTHER = 'zyxwvutsrqponmlkjihg';
 const TOKEN = { name: 'ci', scopes: ['functions:read'] };
 let number = 0;
@@ -30,6 +33,7 @@ export const ACTIONS = {
     async prepare(at) { if ((await at.picture()).new) done(await at.service.ask('DELETE', at.service.functions('/new')), 200); },
     run: (at) => at.service.deploy('new', files(fresh('create'))),
   },
+  bundle: { label: 'deploy of a bundle', changes: ['bundle'], run: (at) => at.bundle('PATCH', '/bundle') },
   later: {
     label: 'deploy with respond-async',
     changes: ['one'],
@@ -170,7 +174,7 @@ export const ACTIONS = {
     command: ['prune', []],
   },
   // The releases are lost, and built from the database while the program starts.
-  rebuild: { label: 'start without the releases', changes: [], start: (at) => fs.rmSync(path.join(at.service.functionsDir, '.releases/one'), { recursive: true }) },
+  rebuild: { label: 'start without the releases', changes: [], start(at) { for (const slug of ['one', 'bundle']) fs.rmSync(path.join(at.service.functionsDir, '.releases', slug), { recursive: true }); } },
   // A deploy in the database that the folder knows nothing of, and one in the folder that the database knows nothing of.
   recover: {
     label: 'start with a stub lost and strange releases',
@@ -187,28 +191,28 @@ export const ACTIONS = {
 };
 
 const EVERY = Object.keys(ACTIONS);
-const DEPLOYS = ['deploy', 'create', 'later', 'bulk', 'repeat'], ACTIVATES = ['deploy', 'bulk', 'rollback', 'remove', 'restore', 'undo', 'traffic', 'configure', 'promote', 'smoke'];
+const DEPLOYS = ['deploy', 'create', 'bundle', 'later', 'bulk', 'repeat'], ACTIVATES = ['deploy', 'bundle', 'bulk', 'rollback', 'remove', 'restore', 'undo', 'traffic', 'configure', 'promote', 'smoke'];
 
 /** Point: the actions that come by. Those of an import and of a migration have tests of their own. */
 export const COVERED = {
   'statement.done': EVERY, 'group.sent': EVERY, 'commit.before': EVERY, 'commit.after': EVERY,
-  'staging.file_written': ['deploy', 'rebuild'], 'deploy.staged': ['deploy', 'create', 'bulk'], 'deploy.before_commit': DEPLOYS, 'deploy.after_commit': DEPLOYS,
-  'publish.synced': ['deploy', 'create', 'bulk', 'rebuild'], 'publish.renamed': ['deploy', 'create', 'bulk', 'rebuild'], 'publish.exchanged': ['revert'],
-  'deploy.published': DEPLOYS, 'prepare.staged': ['deploy', 'create', 'bulk', 'rollback'], 'prepare.booted': ['deploy', 'bulk', 'rollback', 'broken'],
+  'staging.file_written': ['deploy', 'bundle', 'rebuild'], 'deploy.staged': ['deploy', 'bundle', 'create', 'bulk'], 'deploy.before_commit': DEPLOYS, 'deploy.after_commit': DEPLOYS,
+  'publish.synced': ['deploy', 'bundle', 'create', 'bulk', 'rebuild'], 'publish.renamed': ['deploy', 'bundle', 'create', 'bulk', 'rebuild'], 'publish.exchanged': ['revert'],
+  'deploy.published': DEPLOYS, 'prepare.staged': ['deploy', 'bundle', 'create', 'bulk', 'rollback'], 'prepare.booted': ['deploy', 'bundle', 'bulk', 'rollback', 'broken'],
   'rollout.failed': ['broken', 'smoke'], 'rollout.failure_recorded': ['broken', 'smoke'],
-  'activate.before_commit': ACTIVATES, 'activate.after_commit': ACTIVATES, 'activate.confirmed': ['deploy', 'bulk', 'rollback', 'remove', 'promote', 'traffic'],
+  'activate.before_commit': ACTIVATES, 'activate.after_commit': ACTIVATES, 'activate.confirmed': ['deploy', 'bundle', 'bulk', 'rollback', 'remove', 'promote', 'traffic'],
   'take_back.begun': ['smoke'], 'take_back.committed': ['smoke'], 'take_back.shown': ['smoke'], 'take_back.recorded': ['smoke'],
-  'verified.recorded': ['deploy', 'bulk', 'rollback', 'later'],
+  'verified.recorded': ['deploy', 'bundle', 'bulk', 'rollback', 'later'],
   'bulk.before_commit': ['bulk'], 'bulk.after_commit': ['bulk'], 'change.after_commit': ['rollback', 'traffic', 'configure', 'restore'],
   'promote.after_commit': ['promote'], 'undo.after_commit': ['undo'],
   'repeat.begun': ['repeat'], 'repeat.handled': ['repeat'], 'repeat.kept': ['repeat'],
   'project.after_commit': ['settings'], 'defaults.after_commit': ['defaults'], 'rename.after_commit': ['rename'],
   'token.made': ['makeToken'], 'token.rotated': ['rotateToken'], 'token.revoked': ['revokeToken'],
   'release.file_built': ['rebuild', 'revert'],
-  'stub.made': ['create', 'recover'], 'stub.linked': ['deploy', 'rollback'],
-  'apply.stub_switched': ['deploy', 'create', 'bulk', 'rollback'], 'apply.before_manifest': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
-  'apply.after_manifest': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
-  'put.written': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'secrets'], 'put.renamed': ['deploy', 'create', 'bulk', 'rollback', 'remove', 'secrets'],
+  'stub.made': ['create', 'recover'], 'stub.linked': ['deploy', 'bundle', 'rollback'],
+  'apply.stub_switched': ['deploy', 'bundle', 'create', 'bulk', 'rollback'], 'apply.before_manifest': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
+  'apply.after_manifest': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
+  'put.written': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'secrets'], 'put.renamed': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'secrets'],
   'unlink.file_removed': ['remove'], 'unlink.moved': ['remove'], 'remove.renamed': ['remove', 'recover'],
   'reconcile.applied': ['rebuild', 'recover'],
   'secrets.after_commit': ['secrets'], 'secrets.before_file': ['secrets'], 'secrets.delivered': ['secrets', 'rebuild'], 'rotate.after_commit': ['rotate'],
@@ -240,7 +244,7 @@ const PICTURE = `SELECT json_build_object(
   FROM functions_admin.projects WHERE ref = '${REF}'`;
 
 /**
- * A service with two functions of three versions, and a second project. With `shim` (power.mjs) each kill is a loss of power,
+ * A service with two functions of three versions, one that is a bundle, and a second project. With `shim` (power.mjs) each kill is a loss of power,
  * of the database's machine as well; `random` tells what it leaves of the folder. `env` goes to the program.
  */
 export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
@@ -272,6 +276,12 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     },
     /** How often a deploy has become active. */
     activated: async () => Number(await at.sql('SELECT count(*) FROM functions_admin.edge_function_deployments WHERE active_at IS NOT NULL')),
+    /** A function whose code is one file that the client has made, not its sources. */
+    bundle(method, target) {
+      const bytes = Buffer.from(BUNDLE.replace('world', String(number++).padStart(5, '0')), 'latin1');
+      return service.ask(method, `${service.functions(target)}?${new URLSearchParams({ entrypoint_path: 'file:///src/index.ts', slug: 'bundle', name: 'bundle' })}`,
+        { body: Buffer.concat([Buffer.from('EZBR'), brotliCompressSync(bytes)]), headers: { 'content-type': 'application/vnd.denoland.eszip' } });
+    },
     arm: (point, count) => fs.writeFileSync(armed, `${point}:${count}`),
     disarm: () => fs.rmSync(armed, { force: true }),
     start() {
@@ -299,7 +309,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   }
 
   at.invariants = async () => {
-    const slugs = [...SLUGS, 'new'];
+    const slugs = [...SLUGS, 'new', 'bundle'];
     await agree(Object.create(service, { sql: { value: at.sql } }), runtime, slugs);
     assert.deepEqual(service.staging(), [], 'no temporary file outlives a start');
     assert.equal(await at.sql(`SELECT count(*) FROM functions_admin.edge_function_deployments WHERE status IN ('pending', 'staged', 'booted')`), '0', 'what was unfinished has failed');
@@ -311,7 +321,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       for (const release of fs.readdirSync(path.join(releases, slug))) {
         // Of a function whose calls are split all releases stay until they no longer are.
         assert.ok(known.has(`${slug}/${release}`) || service.manifest().functions[slug]?.versions.length > 1, `${slug}/${release} is of a version that the database has`);
-        for (const file of ['index.ts', 'boot.ts', 'deno.json', 'source/index.ts', 'source/lib/a.ts', 'source/lib/b.ts']) assert.ok(fs.statSync(path.join(releases, slug, release, file), { throwIfNoEntry: false })?.size > 0, `${slug}/${release} is whole: ${file}`);
+        for (const file of slug === 'bundle' ? ['index.ts', 'bundle.eszip'] : ['index.ts', 'boot.ts', 'deno.json', 'source/index.ts', 'source/lib/a.ts', 'source/lib/b.ts']) assert.ok(fs.statSync(path.join(releases, slug, release, file), { throwIfNoEntry: false })?.size > 0, `${slug}/${release} is whole: ${file}`);
       }
     const secrets = JSON.parse(fs.readFileSync(path.join(service.functionsDir, '.functions-admin/secrets.json'), 'utf8'));
     assert.equal(secrets.revision, Number(await at.sql(`SELECT secrets_revision FROM functions_admin.projects WHERE ref = '${REF}'`)), 'the revision of the secrets that are delivered');
@@ -380,6 +390,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   await at.start();
   done(await service.ask('PATCH', project('/settings'), { json: { smoke_test: { path: '/{slug}' } } }), 200);
   for (let i = 0; i < 3; i++) for (const slug of SLUGS) await deploy(at, slug, `${slug} ${i}`);
+  done(await at.bundle('POST', ''), 201);
   done(await ACTIONS.secrets.run(at), 201);
   return at;
 }

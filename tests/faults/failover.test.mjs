@@ -101,7 +101,7 @@ describe('between us and PostgreSQL', () => {
         if (delays.there > 0) await pause(delays.there);
         passed++;
         const here = cut !== null && cut.at === passed;
-        if (here) { cut.done = true; lost = true; if (cut.mode === 'before the server has it') return client.destroy(); }
+        if (here) { cut.done = new Promise((resolve) => { client.once('close', resolve); }); lost = true; if (cut.mode === 'before the server has it') return client.destroy(); }
         server.write(chunk);
         return undefined;
       });
@@ -161,10 +161,12 @@ describe('between us and PostgreSQL', () => {
           const mode = modes[process.env.FA_LONG ? i : n % modes.length];
           const act = await prepared();
           // What comes by beside the action, of the sweep and of the heartbeat, counts too, and is cut off just as well.
-          cut = { at: passed + n, mode, done: false };
+          cut = { at: passed + n, mode };
           const answer = await answered(act(), right), { done } = cut;
           cut = null;
           if (!done) break;
+          // One that belongs to something else may go only when that is answered.
+          await done;
           lost++;
           times();
           if (answer.status === 503) failed++;

@@ -1,5 +1,6 @@
 // What a run of tests/faults tried, how often, and how often the promise was held: each test file writes its rows beside the
 // program that it tested, and table.mjs makes the table of README.md of them.
+import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { BINARY } from '../lib/service.mjs';
@@ -31,7 +32,7 @@ export function counting(by, run = '') {
         let tries = 0, held = false;
         rows.set(fault, row);
         try {
-          await fn((n = 1) => { tries += n; });
+          await fn((n = 1) => { assert.ok(Number.isInteger(n), `tried ${n} times`); tries += n; });
           held = true;
         } finally {
           row.tried += Math.max(tries, 1);

@@ -11,6 +11,7 @@ const counted = read('.json', JSON.parse), counting = new Set(counted.map((row) 
 const others = read('.lines', (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line))).filter((row) => !counting.has(row.by));
 const sums = new Map();
 for (const row of [...counted, ...others]) {
+  if (!Number.isInteger(row.tried) || !Number.isInteger(row.held)) throw new Error(`${REPORTS} holds what no test counted: ${JSON.stringify(row)}`);
   const key = `${row.by} ${row.fault}`, sum = sums.get(key);
   if (sum) { sum.tried += row.tried; sum.held += row.held; } else sums.set(key, { ...row });
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { brotliDecompressSync } from 'node:zlib';
 
 /** Everything that tells which version of a function is active must tell the same one. service.sql may be asynchronous. */
 export async function agree(service, runtime, slugs) {
@@ -12,7 +13,9 @@ export async function agree(service, runtime, slugs) {
   const manifest = service.manifest();
   assert.equal(manifest.generation, Number(await service.sql(`SELECT generation FROM functions_admin.projects WHERE ref = '${ref}'`)), 'the generation');
   assert.deepEqual(Object.keys(manifest.functions).sort(), Object.keys(active).sort(), 'the functions of manifest and database');
-  const listed = (await service.ask('GET', service.functions())).json;
+  const answer = await service.ask('GET', service.functions());
+  assert.equal(answer.status, 200, answer.text);
+  const listed = answer.json;
   assert.deepEqual(Object.fromEntries(listed.map((f) => [f.slug, f.version])), Object.fromEntries(Object.entries(active).map(([slug, a]) => [slug, a.version])));
   for (const slug of slugs) {
     if (!active[slug]) {
@@ -25,11 +28,13 @@ export async function agree(service, runtime, slugs) {
     assert.ok(service.stub(slug).includes(`/.releases/${slug}/${release}/index.ts`), `the stub of ${slug}: ${service.stub(slug)}`);
     assert.equal(fs.readlinkSync(path.join(service.functionsDir, slug, 'source')), `../.releases/${slug}/${release}/source`);
     assert.match(fs.readFileSync(path.join(service.functionsDir, slug, 'deno.json'), 'utf8'), /"lock":/);
-    const source = path.join(service.functionsDir, '.releases', slug, release, 'source/index.ts');
+    const bundle = manifest.functions[slug].versions[0].kind === 'eszip';
+    const source = path.join(service.functionsDir, '.releases', slug, release, bundle ? 'bundle.eszip' : 'source/index.ts');
     const called = await runtime.call(slug);
     assert.equal(called.headers.get('x-edge-function'), `${slug}; version=${version}`);
     assert.equal(await called.text(), fs.readFileSync(source, 'utf8'));
-    assert.equal(fs.readFileSync(source, 'utf8'), await service.sql(`SELECT convert_from(c.data, 'UTF8') FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_files x ON x.function_id = f.id AND x.version = f.active_version
-      JOIN functions_admin.blob_chunks c ON c.sha256 = x.sha256 WHERE f.slug = '${slug}' AND f.deleted_at IS NULL AND f.project_ref = '${ref}' AND x.path = 'index.ts'`), 'the bytes on disk are those in the database');
+    const stored = Buffer.from(await service.sql(`SELECT encode(c.data, 'hex') FROM functions_admin.edge_functions f JOIN functions_admin.edge_function_files x ON x.function_id = f.id AND x.version = f.active_version
+      JOIN functions_admin.blob_chunks c ON c.sha256 = x.sha256 WHERE f.slug = '${slug}' AND f.deleted_at IS NULL AND f.project_ref = '${ref}' AND x.path = '${bundle ? 'bundle.ezbr' : 'index.ts'}'`), 'hex');
+    assert.deepEqual(fs.readFileSync(source), bundle ? brotliDecompressSync(stored.subarray(4)) : stored, 'the bytes on disk are those in the database');
   }
 }

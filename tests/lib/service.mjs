@@ -111,7 +111,7 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
         let lines = [];
         try { lines = fs.readFileSync(path.join(data, 'postmaster.pid'), 'utf8').split('\n'); } catch { /* not written yet */ }
         return Number(lines[0]) === child.pid && /^(ready|standby) *$/.test(lines[7] ?? '');
-      });
+      }).catch((error) => { throw over() ? error : new Error(told(`does not take connections: ${error.message}`)); });
       // At once, since the test that needs it next may fail in any way.
       const mine = child;
       mine.once('exit', () => { if (ending !== mine) console.error(`${new Date().toISOString()} ${ended()}`); });
@@ -352,6 +352,8 @@ export async function startRuntime(functionsDir, { token = SECRETS.runtime_token
       return answer(404, {});
     } catch (error) { return answer(200, { ok: false, error: { name: error.name, message: error.message } }); }
   });
+  // Closed by nobody but the client: a connection that is closed here while it is asked there is an answer lost.
+  server.keepAliveTimeout = 0;
   server.listen(socket ?? { port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
   const url = socket ? undefined : `http://127.0.0.1:${server.address().port}`;

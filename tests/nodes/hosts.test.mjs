@@ -15,7 +15,7 @@ import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { randomNumbers } from '../faults/cycle.mjs';
 import { makeService, startPostgres, startRuntime, until } from '../lib/service.mjs';
-import { makeNetwork, unavailable } from './network.mjs';
+import { makeNetwork, unavailable, whenGone } from './network.mjs';
 
 const LONG = Boolean(process.env.FA_LONG);
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000_000);
@@ -34,7 +34,10 @@ const broken = []; // what a look or an answer has found, in the midst of things
 async function startHost(name, command, { options = {}, of, disk } = {}) {
   const host = network.host();
   const service = makeService(primary, { command, wrapper: host.enter, migrate: !of, ...(of && { database: of.database }) });
-  if (disk) assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', `mode=755,size=${disk}`, 'tmpfs', service.functionsDir]).status, 0);
+  if (disk) {
+    whenGone(`umount -l ${service.functionsDir}; rm -rf ${service.folder}`);
+    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', `mode=755,size=${disk}`, 'tmpfs', service.functionsDir]).status, 0);
+  }
   const socket = path.join(service.folder, 'runtime.sock');
   const runtime = await startRuntime(service.functionsDir, { socket });
   const words = [...host.enter, process.execPath, path.join(import.meta.dirname, 'forward.mjs'), socket];

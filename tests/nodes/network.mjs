@@ -1,6 +1,6 @@
 // Hosts of their own, as far as the network goes: each is a network namespace with one cable to a switch, which is another one. The
 // file system is shared, and with it Unix sockets: through those the tests reach a host whatever happens to its cable.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 
 const SUBNET = '10.77.0';
@@ -8,6 +8,18 @@ const SUBNET = '10.77.0';
 function ip(...args) {
   const done = spawnSync('ip', args, { encoding: 'utf8' });
   if (done.status !== 0) throw new Error(`ip ${args.join(' ')}: ${done.error?.message ?? done.stderr}`);
+}
+
+let survivor;
+/** A command for the shell that is run when this process has ended, by kill -9 too; the latest comes first. */
+export function whenGone(command) {
+  if (!survivor) {
+    // In a session of its own, and with nothing by which ./check would know it for a process that was left behind.
+    survivor = spawn('sh', ['-c', 'while read -r line; do all="$line; $all"; done; eval "$all"'], { detached: true, cwd: '/', stdio: ['pipe', 'ignore', 'ignore'], env: { PATH: process.env.PATH } });
+    survivor.unref();
+    survivor.stdin.unref();
+  }
+  survivor.stdin.write(`${command}\n`);
 }
 
 /** Why there can be no such network here, or false. */
@@ -24,8 +36,7 @@ export function unavailable() {
 export function makeNetwork() {
   const id = `fa-${randomBytes(4).toString('hex')}`, hub = `${id}-hub`, made = [];
   const remove = () => { while (made.length > 0) spawnSync('ip', ['netns', 'del', made.pop()]); };
-  const namespace = (name) => { ip('netns', 'add', name); made.push(name); ip('-n', name, 'link', 'set', 'lo', 'up'); return name; };
-  process.once('exit', remove);
+  const namespace = (name) => { whenGone(`ip netns del ${name}`); ip('netns', 'add', name); made.push(name); ip('-n', name, 'link', 'set', 'lo', 'up'); return name; };
   namespace(hub);
   ip('-n', hub, 'link', 'add', 'switch', 'type', 'bridge', 'forward_delay', '0');
   ip('-n', hub, 'link', 'set', 'switch', 'up');
@@ -46,9 +57,6 @@ export function makeNetwork() {
         plug: () => ip('-n', hub, 'link', 'set', port, 'up'),
       };
     },
-    remove() {
-      process.removeListener('exit', remove);
-      remove();
-    },
+    remove,
   };
 }
