@@ -46,16 +46,15 @@ static bool derive_version(struct pg_conn *c, struct arena *a, const struct acto
 }
 
 static bool choose(struct service *s, struct pg_conn *c, struct arena *a, const struct actor *who,
-		   const char *project_ref, const struct change_choice *choice, struct rollout_item *out, struct err *e)
+		   const struct change_choice *choice, const struct pg_result *found, struct rollout_item *out,
+		   struct err *e)
 {
 	struct function *f = &out->function;
 	bool verify = choice->verify_jwt == VERIFY_ON;
 
 	out->name = choice->name;
 	out->expected = choice->expected;
-	if (choice->name != NULL && !names_check_name(choice->name, e))
-		return false;
-	if (!function_find_version(c, a, project_ref, choice->slug, choice->version, f, e)) {
+	if (!function_read_version(found, a, f, e)) {
 		if (e->kind == ERR_NOT_FOUND)
 			return err_set(e, ERR_NOT_FOUND, "version_not_found", "Function %s has no version %d",
 				       choice->slug, choice->version);
@@ -72,15 +71,33 @@ static bool choose(struct service *s, struct pg_conn *c, struct arena *a, const 
 	return add_deployment(s, c, a, who, out, e);
 }
 
+/* All are asked for before the first is waited for. */
+static bool find_all(struct pg_conn *c, struct arena *a, const char *project_ref, const struct change_choice *choices,
+		     size_t count, struct pg_result **found, struct err *e)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct change_choice *choice = &choices[i];
+
+		if ((choice->name != NULL && !names_check_name(choice->name, e)) ||
+		    !function_ask_version(c, a, project_ref, choice->slug, choice->version, &found[i], e))
+			return false;
+	}
+	return pg_flush(c, e);
+}
+
 static bool choose_all(struct service *s, struct arena *a, const struct actor *who, const char *project_ref,
 		       const struct change_choice *choices, size_t count, struct rollout_item *out, struct err *e)
 {
+	struct pg_result **found = arena_array(a, count, sizeof(struct pg_result *));
 	struct pg_conn *c = NULL;
-	/* Lazily: the activation's commit, which waits for the disk, covers this one. */
-	bool ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e);
+	bool ok;
 
+	if (found == NULL)
+		return err_no_memory(e);
+	/* Lazily: the activation's commit, which waits for the disk, covers this one. */
+	ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && find_all(c, a, project_ref, choices, count, found, e);
 	for (size_t i = 0; ok && i < count; i++)
-		ok = choose(s, c, a, who, project_ref, &choices[i], &out[i], e);
+		ok = choose(s, c, a, who, &choices[i], found[i], &out[i], e);
 	FA_CRASH_POINT("bulk.before_commit");
 	ok = ok && pg_commit(c, e);
 	FA_CRASH_POINT("bulk.after_commit");

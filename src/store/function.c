@@ -182,6 +182,13 @@ static bool not_found(struct err *e)
 	return err_set(e, ERR_NOT_FOUND, "function_not_found", "Function not found");
 }
 
+bool function_read_version(const struct pg_result *r, struct arena *a, struct function *out, struct err *e)
+{
+	if (pg_rows(r) == 0)
+		return not_found(e);
+	return read_with_version(r, 0, a, out) ? true : err_no_memory(e);
+}
+
 static bool find(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt, const struct pg_params *p,
 		 bool with_version, struct function *out, struct err *e)
 {
@@ -189,10 +196,10 @@ static bool find(struct pg_conn *c, struct arena *a, const struct pg_stmt *stmt,
 
 	if (!pg_query(c, a, stmt, p, &r, e))
 		return false;
+	if (with_version)
+		return function_read_version(r, a, out, e);
 	if (pg_rows(r) == 0)
 		return not_found(e);
-	if (with_version)
-		return read_with_version(r, 0, a, out) ? true : err_no_memory(e);
 	read_function(r, 0, out);
 	return true;
 }
@@ -217,15 +224,15 @@ bool function_find_present(struct pg_conn *c, struct arena *a, const char *proje
 	return find(c, a, &select_present, &p, false, out, e);
 }
 
-bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,
-			   struct function *out, struct err *e)
+bool function_ask_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,
+			  struct pg_result **out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
 
 	pg_text(&p, project_ref);
 	pg_text(&p, slug);
 	pg_int(&p, version);
-	return find(c, a, &select_version, &p, true, out, e);
+	return pg_queue(c, a, &select_version, &p, out, e);
 }
 
 bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,

@@ -28,9 +28,13 @@ MUST_CHECK bool function_find_active(struct pg_conn *c, struct arena *a, const c
 MUST_CHECK bool function_find_present(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				      struct function *out, struct err *e);
 
-/* A function that is not deleted, with one given version of it. ERR_NOT_FOUND: either is missing. */
-MUST_CHECK bool function_find_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
-				      int version, struct function *out, struct err *e);
+/*
+ * A function that is not deleted, with one given version of it. Asked for like the lists, so that many are awaited at
+ * once. ERR_NOT_FOUND: either is missing.
+ */
+MUST_CHECK bool function_ask_version(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
+				     int version, struct pg_result **out, struct err *e);
+MUST_CHECK bool function_read_version(const struct pg_result *r, struct arena *a, struct function *out, struct err *e);
 
 /*
  * As function_find_active(), with the version to go back to: `version`, or with 0 the one that was active before the

@@ -66,3 +66,22 @@ for (const [what, most, request] of [
     }
     assert.ok(Math.min(...seen) <= most, `${seen.join(", ")} times`);
   });
+
+test("an activation of many bundles waits for PostgreSQL as often as one of a few", async () => {
+  const waits = async (size) => {
+    const items = [];
+    for (let i = 0; i < size; i++) {
+      const { status, json: item } = await service.deploy(`bundle-${i}`, { "index.ts": `// ${n++}` }, { query: "&bundleOnly=true" });
+      assert.equal(status, 201);
+      items.push({ id: item.id, slug: item.slug, version: item.version });
+    }
+    const from = count;
+    const answer = await service.ask("PUT", service.functions(""), { json: items });
+    assert.equal(answer.status, 200, answer.text);
+    return count - from;
+  };
+  await waits(40);
+  // The comparison every ten seconds may ask meanwhile.
+  const few = Math.min(await waits(2), await waits(2)), many = Math.min(await waits(40), await waits(40));
+  assert.ok(many <= few + 2, `${few} times for 2, ${many} times for 40`);
+});
