@@ -1,11 +1,13 @@
 // How often a request waits for PostgreSQL: most of a small change's time is that way there and back. A proxy between the two counts
 // what tells the end of each group of statements (ReadyForQuery). A statement that waits by itself again is seen here.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { makeService, startPostgres, temporaryFolder } from "../lib/service.mjs";
+import { BINARY, makeService, startPostgres, temporaryFolder } from "../lib/service.mjs";
 
 const PORT = ".s.PGSQL.5432";
 let postgres, service, proxy, count = 0;
@@ -84,4 +86,30 @@ test("an activation of many bundles waits for PostgreSQL as often as one of a fe
   // The comparison every ten seconds may ask meanwhile.
   const few = Math.min(await waits(2), await waits(2)), many = Math.min(await waits(40), await waits(40));
   assert.ok(many <= few + 2, `${few} times for 2, ${many} times for 40`);
+});
+
+test("an unknown access token is looked up once, however many projects there are", async () => {
+  const waits = async () => {
+    const seen = [];
+    for (let i = 0; i < 4; i++) {
+      const from = count;
+      const answer = await service.ask("GET", service.functions(""), { headers: { authorization: `Bearer sbp_${String(n++).padStart(40, "0")}` } });
+      assert.equal(answer.status, 401, answer.text);
+      seen.push(count - from);
+    }
+    return Math.min(...seen);
+  };
+  const one = await waits();
+  assert.ok(one >= 1, "it is looked up");
+  for (const name of ["second", "third", "fourth"]) {
+    // Not waited for by this process as a whole, in which the proxy is.
+    const made = spawn(BINARY, ["project", "create", "--config", service.config, "--name", name, "--functions-dir", temporaryFolder("fa-project-")], { stdio: ["ignore", "ignore", "inherit"] });
+    assert.deepEqual(await once(made, "close"), [0, null]);
+  }
+  await service.stop();
+  await service.start();
+  assert.equal((await service.ask("GET", "/v1/projects")).json.length, 4);
+  // The first request of a connection opens it.
+  await waits();
+  assert.equal(await waits(), one);
 });

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { after, describe, test } from 'node:test';
 import YAML from 'yaml';
 import { LAYOUTS, makeLayout, snapshot } from '../lib/layouts.mjs';
+import { know, searchFolders, searchText } from '../lib/leaks.mjs';
 
 const program = fileURLToPath(new URL('../../install.sh', import.meta.url));
 const OVERRIDE = 'docker-compose.functions-admin.yml';
@@ -24,12 +25,30 @@ fs.writeFileSync(`${bin}/docker`, `#!/bin/sh\n[ "$2" = version ] || echo "$@" >>
 const TOKEN = `sbp_${'0123456789abcdef'.repeat(3).slice(0, 40)}`;
 fs.writeFileSync(`${bin}/token`, `${TOKEN}\n`, { mode: 0o600 });
 
+know('the deploy token', TOKEN);
+const temporary = `${bin}/temporary`;
+fs.mkdirSync(temporary);
+
+/** No key is in what was printed, in docker's arguments or in a file that is not there for it. */
+function search(folder, done) {
+  const env = path.join(folder, '.env');
+  for (const [, name, value] of (fs.existsSync(env) ? fs.readFileSync(env, 'utf8') : '').matchAll(/^(\w*(?:KEY|SECRET|PASSWORD)\w*)="?(.*?)"?$/gm)) know(name, value);
+  const secrets = path.join(folder, 'volumes/functions-admin/secrets');
+  for (const name of fs.existsSync(secrets) ? fs.readdirSync(secrets) : []) know(name, fs.readFileSync(path.join(secrets, name), 'utf8').trim());
+  searchText('what install.sh has printed', done.stdout + done.stderr);
+  searchText('the arguments of docker', done.calls.join('\n'));
+  searchFolders([folder, temporary], (file, name) => file === env || path.dirname(file) === secrets
+    || (name === 'the deploy token' && path.dirname(file) === path.join(folder, 'volumes/api')));
+  assert.deepEqual(fs.readdirSync(temporary), [], 'temporary files are left');
+}
+
 function run(folder, ...options) {
   fs.rmSync(`${bin}/calls`, { force: true });
   const start = options.includes('--start');
   const args = [folder, ...options.filter((option) => option !== '--start'), ...(start ? [] : ['--no-start'])];
-  const done = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, PATH: `${bin}:${process.env.PATH}` } });
+  const done = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, TMPDIR: temporary } });
   done.calls = fs.existsSync(`${bin}/calls`) ? fs.readFileSync(`${bin}/calls`, 'utf8').trim().split('\n') : [];
+  search(folder, done);
   return done;
 }
 const read = (folder, name) => fs.readFileSync(path.join(folder, name), 'utf8');
