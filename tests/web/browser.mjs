@@ -4,11 +4,15 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { chromium } from "playwright-core";
-import { ROOT } from "../lib/stack.mjs";
+import { ROOT, until as untilWithin } from "../lib/stack.mjs";
 
 const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** Kept by the run, for whoever wants to look. */
 export const SCREENSHOTS = path.join(process.env.FA_CHECK_DIR ?? path.join(ROOT, "build/check"), "screenshots");
+
+// Long, for a machine with much other work: it is only how soon a failure is known.
+const PATIENCE = 60_000;
+export const until = (what, condition) => untilWithin(what, condition, PATIENCE);
 
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
@@ -41,7 +45,7 @@ export async function open(browser, stack, { scheme = "dark", viewport = DESKTOP
   context.on("weberror", (error) => said.push(`uncaught: ${error.error().stack}`));
   context.on("request", (request) => { if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("blob:")) elsewhere.push(request.url()); });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(PATIENCE);
   return {
     context,
     page,

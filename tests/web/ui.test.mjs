@@ -5,8 +5,8 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { ROOT, startStack, until } from "../lib/stack.mjs";
-import { DESKTOP, PHONE, axe, open, scrollThrough, shot, startBrowser, tabTo, twoThousand } from "./browser.mjs";
+import { ROOT, startStack } from "../lib/stack.mjs";
+import { DESKTOP, PHONE, axe, open, scrollThrough, shot, startBrowser, tabTo, twoThousand, until } from "./browser.mjs";
 
 const SOURCE = (text) => `import { answer } from "./answer.ts";\n\nDeno.serve(() => Response.json({ answer: answer(${JSON.stringify(text)}) }));\n`;
 const FILES = (text) => ({
@@ -198,6 +198,31 @@ test("editing: unsaved marks, problems at their line before anything is sent, a 
   await ui.finish();
 });
 
+test("the editor finds, and hints at what deno.json may have", async () => {
+  const ui = await open(browser, stack);
+  const { page } = ui;
+  await ui.view("functions/hello/code");
+  await editor(page).waitFor();
+  await editor(page).focus();
+  await page.keyboard.press("Control+f");
+  await page.keyboard.type("answer");
+  await page.locator(".editor .cm-searchMatch").first().waitFor();
+  assert.equal(await page.locator(".editor .cm-searchMatch").count(), 4);
+  await page.getByRole("button", { name: "Replace all" }).waitFor();
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "find-dark");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "deno.json" }).click();
+  await editor(page).focus();
+  await page.keyboard.press("Control+Home");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type('"comp');
+  await page.locator(".editor .cm-completionLabel", { hasText: "compilerOptions" }).waitFor();
+  await shot(page, "hints-dark");
+  await ui.finish();
+});
+
 test("a deploy shows how far it is; a connection that breaks does not lose it", async () => {
   const slow = (text) => `await new Promise((resolve) => setTimeout(resolve, 1500));\nDeno.serve(() => new Response(${JSON.stringify(text)}));\n`;
   await deployed("steady", "Deno.serve(() => new Response('first'));\n");
@@ -248,7 +273,7 @@ test("what others do is seen without asking again and again, also after the serv
   await page.locator(".message", { hasText: "the second" }).waitFor();
   await stack.restartProgram();
   await deployed("lively", "Deno.serve(() => new Response('3'));\n", { message: "the third" });
-  await page.locator(".message", { hasText: "the third" }).waitFor({ timeout: 40_000 });
+  await page.locator(".message", { hasText: "the third" }).waitFor();
   await page.getByText("version 3").first().waitFor();
   await ui.finish();
 });
@@ -494,10 +519,10 @@ test("logs: live, filtered, paused, saved; calls are counted by version", async 
   await ui.view("functions/talks/logs");
   const log = page.getByRole("log");
   await stack.call("talks", { method: "POST", body: "first words" });
-  await log.getByText("first words").waitFor({ timeout: 30_000 });
+  await log.getByText("first words").waitFor();
   await page.getByRole("button", { name: "Pause" }).click();
   await stack.call("talks", { method: "POST", body: HOSTILE });
-  await page.getByText(/paused, \d+ new/).waitFor({ timeout: 30_000 });
+  await page.getByText(/paused, \d+ new/).waitFor();
   assert.equal(await log.getByText("{{7*7}}").count(), 0);
   await page.getByRole("button", { name: "Go on" }).click();
   await log.getByText("{{7*7}}").first().waitFor();
@@ -512,7 +537,7 @@ test("logs: live, filtered, paused, saved; calls are counted by version", async 
   assert.deepEqual([...new Set(lines.map((line) => line.message.trim()))], ["first words"]);
 
   await stack.call("talks", { method: "POST", body: "fail" });
-  await until("the calls are counted", async () => (await stack.api("GET", "functions/talks/stats")).json.versions?.[0]?.errors === 1, 30_000);
+  await until("the calls are counted", async () => (await stack.api("GET", "functions/talks/stats")).json.versions?.[0]?.errors === 1);
   await ui.view("functions/talks");
   const row = page.getByRole("group", { name: "Calls by version" }).locator("tbody tr");
   await row.waitFor();

@@ -37,10 +37,22 @@ const look = EditorView.theme({
   ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--line)" },
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection)" },
   ".cm-selectionMatch": { backgroundColor: "var(--match)" },
-  ".cm-panels, .cm-tooltip": { backgroundColor: "var(--raised)", color: "var(--text)", borderColor: "var(--border-strong)" },
+  ".cm-panels, .cm-tooltip": { backgroundColor: "var(--panel)", color: "var(--text)", borderColor: "var(--border)" },
+  ".cm-tooltip": { border: "1px solid var(--border-strong)", borderRadius: "var(--radius)", backgroundColor: "var(--raised)", boxShadow: "var(--shadow)", overflow: "hidden" },
+  "& .cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "12px", padding: "4px" },
+  "& .cm-tooltip-autocomplete > ul > li": { padding: "4px 8px", borderRadius: "4px" },
   ".cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--selection)", color: "var(--text)" },
-  ".cm-textfield": { backgroundColor: "var(--control)", color: "var(--text)", border: "1px solid var(--border-control)", borderRadius: "4px" },
-  ".cm-button": { backgroundImage: "none", backgroundColor: "var(--control)", color: "var(--text)", border: "1px solid var(--border-control)", borderRadius: "4px" },
+  ".cm-completionDetail": { fontStyle: "normal", color: "var(--soft)", marginLeft: "12px" },
+  "& .cm-panel.cm-search": { padding: "8px 44px 8px 12px", fontFamily: "var(--sans)" },
+  "& .cm-panel.cm-search input, & .cm-panel.cm-search button, & .cm-panel.cm-search label": { margin: "3px 8px 3px 0", fontSize: "12px", verticalAlign: "middle" },
+  "& .cm-panel.cm-search label": { display: "inline-flex", alignItems: "center", gap: "6px", color: "var(--soft)" },
+  "& .cm-panel.cm-search input[type=checkbox]": { margin: "0", width: "14px", height: "14px", accentColor: "var(--brand)" },
+  "& .cm-panel.cm-search [name=close]": { top: "8px", right: "8px", width: "28px", height: "28px", margin: "0", borderRadius: "var(--radius)", fontSize: "18px", color: "var(--muted)" },
+  "& .cm-panel.cm-search [name=close]:hover": { backgroundColor: "var(--hover)", color: "var(--text)" },
+  "& .cm-textfield": { width: "220px", maxWidth: "100%", minHeight: "28px", padding: "3px 8px", fontFamily: "var(--mono)", backgroundColor: "var(--control)", color: "var(--text)", border: "1px solid var(--border-control)", borderRadius: "var(--radius)" },
+  "& .cm-button": { minHeight: "28px", padding: "3px 10px", fontFamily: "var(--sans)", fontWeight: "500", backgroundImage: "none", backgroundColor: "var(--control)", color: "var(--text)", border: "1px solid var(--border-strong)", borderRadius: "var(--radius)", cursor: "pointer" },
+  "& .cm-button:hover": { backgroundColor: "var(--hover)", borderColor: "var(--border-control)" },
+  ".cm-panel :focus-visible": { outline: "2px solid var(--brand)", outlineOffset: "1px" },
   ".cm-searchMatch": { backgroundColor: "var(--match)" },
   ".cm-foldPlaceholder": { backgroundColor: "var(--control)", color: "var(--muted)", border: "1px solid var(--border-strong)" },
   ".cm-diagnostic": { color: "var(--text)" },
@@ -98,9 +110,13 @@ const typeOver = EditorView.domEventHandlers({
   },
 });
 
+const words = EditorState.phrases.of({
+  next: "Next", previous: "Previous", all: "Select all", "match case": "Match case", regexp: "Regular expression", "by word": "Whole words", replace: "Replace", "replace all": "Replace all",
+});
+
 /** What every text here has: colours, line numbers, find, folding. */
 export function reading(path: string): Extension {
-  return [lineNumbers(), highlightSpecialChars(), colours, look, language(path), search({ top: true }), highlightSelectionMatches()];
+  return [lineNumbers(), highlightSpecialChars(), colours, look, language(path), words, search({ top: true }), highlightSelectionMatches()];
 }
 
 export function editing(path: string, others: () => string[], onChange: () => void, onSave: () => void): Extension {
@@ -116,7 +132,7 @@ export function editing(path: string, others: () => string[], onChange: () => vo
     indentUnit.of("  "),
     bracketMatching(),
     closeBrackets(),
-    autocompletion({ override: /(^|\/)(deno|import_map)\.jsonc?$/.test(path) ? [denoJsonHints] : undefined }),
+    autocompletion({ icons: false, override: /(^|\/)(deno|import_map)\.jsonc?$/.test(path) ? [denoJsonHints] : undefined }),
     lintGutter(),
     linter((view): Diagnostic[] => problemsIn(path, view.state.doc.toString(), others()).map((problem) => ({ from: problem.from, to: problem.to, severity: "error", message: problem.message }))),
     EditorState.allowMultipleSelections.of(true),
