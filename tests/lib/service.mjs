@@ -111,7 +111,7 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
         let lines = [];
         try { lines = fs.readFileSync(path.join(data, 'postmaster.pid'), 'utf8').split('\n'); } catch { /* not written yet */ }
         return Number(lines[0]) === child.pid && /^(ready|standby) *$/.test(lines[7] ?? '');
-      }).catch((error) => { throw over() ? error : new Error(told(`does not take connections: ${error.message}`)); });
+      }, 120_000).catch((error) => { throw over() ? error : new Error(told(`does not take connections: ${error.message}`)); });
       // At once, since the test that needs it next may fail in any way.
       const mine = child;
       mine.once('exit', () => { if (ending !== mine) console.error(`${new Date().toISOString()} ${ended()}`); });
