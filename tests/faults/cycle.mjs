@@ -286,7 +286,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     disarm: () => fs.rmSync(armed, { force: true }),
     start() {
       power?.begin();
-      return service.start({ env: { FA_CRASH_FILE: armed, ...env, ...power?.env } });
+      return service.start({ env: { FA_CRASH_FILE: armed, ...env, ...power?.env }, within: 120_000 });
     },
     async remove() {
       try {
