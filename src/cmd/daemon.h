@@ -14,8 +14,8 @@
 void daemon_block_signals(sigset_t *signals);
 
 /*
- * The log as configured; gives up root, capabilities, files and connections (core/sandbox.h); the umask. Before any
- * thread starts, so that all are held by it.
+ * The log as configured; gives up root, capabilities, files and connections (core/sandbox.h); the umask; how the
+ * allocator gives memory back. Before any thread starts, so that all are held by it.
  */
 MUST_CHECK bool daemon_begin(const struct config *cfg, struct err *e);
 

@@ -347,6 +347,21 @@ describe('the process', () => {
     });
   });
 
+  test('documents of a megabyte leave no memory behind', { skip: SANITIZED && 'a sanitizer takes memory of its own' }, async () => {
+    await withService({}, async (service) => {
+      await service.start();
+      const headers = { accept: 'application/json, text/event-stream', 'content-type': 'application/json', 'mcp-protocol-version': '2025-11-25' };
+      for (let i = 0; i < 4; i++)
+        await Promise.all(Array.from({ length: 4 }, async (_, client) => {
+          const files = Array.from({ length: 50 }, (_, k) => ({ name: k === 0 ? 'index.ts' : `part-${k}.ts`, content: `// ${i}\n`.padEnd(20_000, 'x\n') }));
+          const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'deploy_edge_function', arguments: { name: `f${client}`, entrypoint_path: 'index.ts', files } } };
+          assert.equal((await service.ask('POST', '/mcp', { headers, body: JSON.stringify(call) })).json.result.isError, false);
+        }));
+      const rss = Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${service.pid}/status`, 'utf8'))[1]);
+      assert.ok(rss < 30_000, `${rss} kB are resident after deploys by MCP`);
+    });
+  });
+
   test('no secret is in a log, whatever was asked', async () => {
     await withService({ options: { log_level: 'debug' } }, async (service) => {
       await service.start();
