@@ -320,7 +320,9 @@ struct activation_set {
 	int64_t generation;
 	bool alone; /* no other node of the project lives */
 	int64_t release_number;
-	int64_t at; /* by the database's clock: the functions' updated_at */
+	int64_t at;           /* by the database's clock: the functions' updated_at */
+	const char *settings; /* the project's, and its secrets, as of this generation */
+	int64_t secrets_revision;
 };
 
 /* Who asks, for the records that name them. */

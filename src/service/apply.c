@@ -268,12 +268,12 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, co
 	return state_put_manifest(s, a, next, e);
 }
 
-static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, struct err *e)
+static bool apply_now(struct service *s, struct pg_conn *c, struct arena *a, const struct state *known, struct err *e)
 {
 	struct applied *next;
 	struct state now;
 
-	if (!state_read(s, c, a, &now, e))
+	if (!state_read(s, c, a, known, &now, e))
 		return false;
 	/* Secrets first: a version that is pinned to a revision must find it from its first call on. */
 	if (!secret_is_delivered(s, now.project.secrets_revision, now.pins, now.pin_count) &&
@@ -321,6 +321,11 @@ static bool look_at_folder(struct service *s, struct err *e)
 
 bool apply_generation(struct service *s, int64_t generation, struct err *e)
 {
+	return apply_committed(s, generation, NULL, e);
+}
+
+bool apply_committed(struct service *s, int64_t generation, const struct state *known, struct err *e)
+{
 	struct arena *a = arena_new(0);
 	struct pg_conn *c = NULL;
 	bool ok;
@@ -332,7 +337,7 @@ bool apply_generation(struct service *s, int64_t generation, struct err *e)
 	(void)pthread_mutex_lock(&s->apply_lock);
 	ok = look_at_folder(s, e);
 	if (ok && (s->applied == NULL || s->applied->generation < generation))
-		ok = pg_acquire(s->pool, &c, e) && apply_now(s, c, a, e);
+		ok = pg_acquire(s->pool, &c, e) && apply_now(s, c, a, known, e);
 	(void)pthread_mutex_unlock(&s->apply_lock);
 	pg_release(c);
 	arena_free(a);
@@ -497,7 +502,7 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 		return true;
 	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
 	forget_shown(s);
-	if (!apply_now(s, c, a, e))
+	if (!apply_now(s, c, a, NULL, e))
 		return false;
 	FA_CRASH_POINT("reconcile.applied");
 	return folder_each_stub(s->folder, remove_leftover, &stubs, e) &&

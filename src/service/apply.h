@@ -9,8 +9,13 @@
 
 #include "service/service.h"
 
+struct state;
+
 /* The folder shows at least this generation when it returns true. */
 MUST_CHECK bool apply_generation(struct service *s, int64_t generation, struct err *e);
+
+/* As apply_generation(), of the generation that the caller has just committed: `known` as for state_read(). */
+MUST_CHECK bool apply_committed(struct service *s, int64_t generation, const struct state *known, struct err *e);
 
 /*
  * The whole comparison, for the start and for repair: every release is there (built from the database where it is not),

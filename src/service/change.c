@@ -5,6 +5,7 @@
 #include "core/text.h"
 #include "fs/bundle.h"
 #include "service/digest.h"
+#include "service/fleet.h"
 #include "service/rollout.h"
 #include "service/settings.h"
 #include "store/deployment.h"
@@ -161,14 +162,20 @@ static bool pick(struct service *s, struct arena *a, const struct actor *who, st
 struct target {
 	const struct change_request *req;
 	int version;
+	bool boots; /* somebody boots versions before they serve */
 };
+
+static bool boots_versions(const struct service *s)
+{
+	return s->probe != NULL || !fleet_is_alone(s);
+}
 
 static bool find_version(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
 {
 	const struct target *t = ctx;
 
 	return function_find_rollback(c, a, t->req->project_ref, t->req->slug, t->version, &item->function,
-				      &item->skip_boot, e);
+				      t->boots ? &item->skip_boot : NULL, e);
 }
 
 static bool run_one(struct service *s, struct arena *a, const struct actor *who, struct rollout_item *item,
@@ -196,7 +203,7 @@ static bool run_one(struct service *s, struct arena *a, const struct actor *who,
 bool change_roll_back(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
 		      int version, struct function *out, struct err *e)
 {
-	struct target target = {.req = req, .version = version};
+	struct target target = {.req = req, .version = version, .boots = boots_versions(s)};
 	struct rollout_item item = {0};
 
 	return pick(s, a, who, &item, find_version, &target, e) &&
@@ -231,7 +238,7 @@ static bool check_shares(const struct shares *shares, int *main_version, struct 
 bool change_traffic(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
 		    const struct shares *shares, const char *sticky, struct function *out, struct err *e)
 {
-	struct target target = {.req = req};
+	struct target target = {.req = req, .boots = boots_versions(s)};
 	struct rollout_item item = {.sticky = sticky};
 
 	if (!check_shares(shares, &target.version, e))

@@ -11,7 +11,9 @@
 #include "service/node.h"
 #include "service/prepare.h"
 #include "service/probe.h"
+#include "service/settings.h"
 #include "service/smoke.h"
+#include "service/state.h"
 #include "store/audit.h"
 #include "store/deployment.h"
 #include "store/function.h"
@@ -153,13 +155,33 @@ static void mark_verified(struct service *s, struct arena *a, const struct activ
 	pg_release(c);
 }
 
-static bool show_and_confirm(struct service *s, struct arena *a, const struct activation_set *set, bool *verified,
-			     struct err *e)
+/* What an activation of one function without a split changes, which needs no asking; NULL where it was another. One
+ * that is pinned to a revision of the secrets needs more than the manifest. */
+static const struct state *known_state(struct arena *a, const struct rollout *r, const struct activation_set *set)
+{
+	struct function *f = &r->items[0].function;
+	struct state *known = NULL;
+
+	if (r->count == 1 && r->items[0].shares.count == 0 &&
+	    (f->version.number == 0 || settings_pin(f->version.settings) == 0))
+		known = arena_alloc(a, sizeof *known);
+	if (known != NULL)
+		*known = (struct state){.project = {.ref = set->project_ref,
+						    .generation = set->generation,
+						    .release_number = set->release_number,
+						    .settings = set->settings,
+						    .secrets_revision = set->secrets_revision},
+					.list = {.items = f, .count = 1}};
+	return known;
+}
+
+static bool show_and_confirm(struct service *s, struct arena *a, const struct rollout *r,
+			     const struct activation_set *set, bool *verified, struct err *e)
 {
 	bool asked = service_shows(s) && s->probe != NULL;
 	bool everywhere = true;
 
-	if (!apply_generation(s, set->generation, e) ||
+	if (!apply_committed(s, set->generation, known_state(a, r, set), e) ||
 	    (asked && !probe_wait_generation(s->probe, set->project_ref, set->generation, e)) ||
 	    ((!set->alone || !service_shows(s)) && !fleet_confirm(s, set->generation, 0, &everywhere, e)))
 		return false;
@@ -188,7 +210,7 @@ static bool activate(struct service *s, struct arena *a, const struct actor *who
 	r->release_number = set->release_number;
 	r->at = set->at;
 	tell(r, "active");
-	if (!show_and_confirm(s, a, set, &r->verified, e)) {
+	if (!show_and_confirm(s, a, r, set, &r->verified, e)) {
 		r->verified = false;
 		take_back(s, a, who, set, traffic_before, e);
 		return false;

@@ -56,7 +56,12 @@ struct state {
 	size_t pin_count;
 };
 
-MUST_CHECK bool state_read(struct service *s, struct pg_conn *c, struct arena *a, struct state *out, struct err *e);
+/*
+ * `known`: what the caller has just committed, as changes to the generation before; NULL for none. Where the folder
+ * shows that one, the database is not asked.
+ */
+MUST_CHECK bool state_read(struct service *s, struct pg_conn *c, struct arena *a, const struct state *known,
+			   struct state *out, struct err *e);
 
 /* How the function's calls are split; NULL: all go to one version. */
 const struct split *state_split(const struct splits *splits, const char *function_id);

@@ -52,7 +52,7 @@ static const struct pg_stmt lock_project = {
 	"activate_lock",
 	"UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1,"
 	" release_number = release_number + 1 WHERE ref = $1 RETURNING generation, release_number,"
-	" (extract(epoch FROM clock_timestamp()) * 1000)::int8",
+	" (extract(epoch FROM clock_timestamp()) * 1000)::int8, settings::text, secrets_revision",
 };
 /* The project's row is locked, so nobody else moves an active version between this and the update, and no node comes
  * (back) to life that is not seen here. */
@@ -65,9 +65,9 @@ static const struct pg_stmt select_before = {
 	"  WHERE v.function_id = f.id AND v.version = u.version),"
 	" NOT EXISTS (SELECT FROM functions_admin.nodes n WHERE n.project_ref = $2 AND n.id IS DISTINCT FROM $5::uuid"
 	"  AND n.alive_until > clock_timestamp())"
-	" FROM unnest($1::text[], $4::int8[]) WITH ORDINALITY u (id, version, n)"
-	" JOIN functions_admin.edge_functions f ON f.id = u.id::uuid"
-	" WHERE f.project_ref = $2 AND (f.deleted_at IS NULL OR $3::bool) ORDER BY u.n",
+	" FROM unnest($1::text[], $4::int8[]) WITH ORDINALITY u (id, version, n) CROSS JOIN LATERAL"
+	" (SELECT * FROM functions_admin.edge_functions f WHERE f.id = u.id::uuid AND f.project_ref = $2"
+	"  AND (f.deleted_at IS NULL OR $3::bool) OFFSET 0) f ORDER BY u.n",
 };
 /* The deployments as well. One that has ended already stays as it is: another process took this one for dead. */
 static const struct pg_stmt lock_deployments = {
@@ -286,6 +286,8 @@ static bool check_before(const struct before *b, struct activation_set *set, str
 	set->generation = pg_get_int(b->lock, 0, 0);
 	set->release_number = pg_get_int(b->lock, 0, 1);
 	set->at = pg_get_int(b->lock, 0, 2);
+	set->settings = pg_get_text(b->lock, 0, 3);
+	set->secrets_revision = pg_get_int(b->lock, 0, 4);
 	if ((size_t)pg_rows(b->functions) != set->count)
 		return functions_gone(set, e);
 	set->alone = set->count > 0 && pg_get_bool(b->functions, 0, 5);

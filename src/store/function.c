@@ -34,15 +34,19 @@ static const struct pg_stmt select_one_active = {
 	" AND f.slug = $2",
 };
 /* The version that a rollback goes to: the given one, or with 0 that which the present one took the place of, as the
- * newest release that made the present one active tells; and whether the runtime has ever booted it. */
+ * newest release that made the present one active tells; and, where $4 asks for it, whether the runtime has ever booted
+ * it, for which all deployments of the function are read. */
 static const struct pg_stmt select_rollback = {
 	"function_find_rollback",
-	"SELECT " COLUMNS ", " VERSION_COLUMNS ", EXISTS (SELECT FROM functions_admin.edge_function_deployments d"
-	" WHERE d.function_id = f.id AND d.version = v.version AND d.boot_check IS NOT NULL)" JOIN_VERSION
+	"SELECT " COLUMNS ", " VERSION_COLUMNS ", $4::bool AND EXISTS (SELECT FROM "
+	"functions_admin.edge_function_deployments d"
+	" WHERE d.function_id = f.id AND d.version = v.version AND d.boot_check IS NOT NULL)"
+	" FROM functions_admin.edge_functions f CROSS JOIN LATERAL (SELECT * FROM "
+	"functions_admin.edge_function_versions v WHERE v.function_id = f.id"
 	" AND v.version = CASE WHEN $3::int4 > 0 THEN $3::int4 ELSE (SELECT i.version_before FROM "
 	"functions_admin.release_items i WHERE i.function_id = f.id AND i.version_after = f.active_version"
-	" AND i.version_before IS DISTINCT FROM i.version_after ORDER BY i.release_id DESC LIMIT 1) END" OF_PROJECT
-	" AND f.slug = $2 AND f.active_version IS NOT NULL",
+	" AND i.version_before IS DISTINCT FROM i.version_after ORDER BY i.release_id DESC LIMIT 1) END OFFSET 0) "
+	"v" OF_PROJECT " AND f.slug = $2 AND f.active_version IS NOT NULL",
 };
 static const struct pg_stmt select_version = {
 	"function_find_version",
@@ -105,11 +109,14 @@ static const struct pg_stmt select_shares = {
 	"SELECT version::int4, percent::int4 FROM functions_admin.function_traffic WHERE function_id = $1::uuid"
 	" ORDER BY percent DESC, version DESC",
 };
+/* From the few that have a split: joined freely the server reads all functions, for what is mostly no row at all. */
 static const struct pg_stmt select_all_shares = {
 	"function_all_shares",
 	"SELECT t.function_id::text, t.percent::int4, " VERSION_COLUMNS " FROM functions_admin.function_traffic t"
-	" JOIN functions_admin.edge_functions f ON f.id = t.function_id JOIN functions_admin.edge_function_versions v"
-	" ON v.function_id = t.function_id AND v.version = t.version" OF_PROJECT
+	" CROSS JOIN LATERAL (SELECT FROM functions_admin.edge_functions f" OF_PROJECT
+	" AND f.id = t.function_id OFFSET 0) f CROSS JOIN LATERAL (SELECT * FROM "
+	"functions_admin.edge_function_versions v"
+	" WHERE v.function_id = t.function_id AND v.version = t.version OFFSET 0) v"
 	" ORDER BY t.function_id, t.percent DESC, t.version DESC",
 };
 
@@ -244,10 +251,12 @@ bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *proj
 	pg_text(&p, project_ref);
 	pg_text(&p, slug);
 	pg_int(&p, version);
+	pg_bool(&p, booted != NULL);
 	if (!pg_query(c, a, &select_rollback, &p, &r, e))
 		return false;
 	if (pg_rows(r) > 0) {
-		*booted = pg_get_bool(r, 0, COLUMN_COUNT + VERSION_COLUMN_COUNT);
+		if (booted != NULL)
+			*booted = pg_get_bool(r, 0, COLUMN_COUNT + VERSION_COLUMN_COUNT);
 		return read_with_version(r, 0, a, out) ? true : err_no_memory(e);
 	}
 	/* Which of the two is missing? */

@@ -38,7 +38,8 @@ MUST_CHECK bool function_read_version(const struct pg_result *r, struct arena *a
 
 /*
  * As function_find_active(), with the version to go back to: `version`, or with 0 the one that was active before the
- * present one (ERR_CONFLICT: there is none). *booted: the runtime has booted that version before.
+ * present one (ERR_CONFLICT: there is none). *booted: the runtime has booted that version before; NULL: not
+ * asked for.
  */
 MUST_CHECK bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
 				       int version, struct function *out, bool *booted, struct err *e);
