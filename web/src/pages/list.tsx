@@ -1,5 +1,6 @@
 import { ArrowDown, ArrowUp, Plus, Search } from "lucide-react";
-import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { memo, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { apiUrl, functionUrl, json, type Fn, type Share } from "../api";
 import { plural } from "../format";
 import { useLoad, useTitle } from "../hooks";
@@ -118,11 +119,13 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
       setRange((old) => (old.from === from && old.to === to ? old : { from, to }));
     };
     measure();
-    addEventListener("scroll", measure, { passive: true });
-    addEventListener("resize", measure);
+    // Before the frame that has scrolled is drawn, or it would show the place where rows are to be.
+    const now = () => flushSync(measure);
+    addEventListener("scroll", now, { passive: true });
+    addEventListener("resize", now);
     return () => {
-      removeEventListener("scroll", measure);
-      removeEventListener("resize", measure);
+      removeEventListener("scroll", now);
+      removeEventListener("resize", now);
     };
   }, [functions]);
 
@@ -147,28 +150,33 @@ function Table({ functions, sort, onSort }: { functions: Fn[]; sort: { key: Sort
         </div>
       </div>
       <div role="rowgroup" ref={body} className="rows" style={{ height: functions.length * height }}>
-        {visible.map((fn, index) => (
-          <div key={fn.id} role="row" aria-rowindex={range.from + index + 2} className="row body-row" style={{ transform: `translateY(${(range.from + index) * height}px)`, height }}>
-            <div role="cell" className="c-name">
-              <a className="stretch" href={link("project", ref, "functions", fn.slug)}>{fn.slug}</a>
-              {fn.name !== fn.slug && <span className="muted small">{fn.name}</span>}
-            </div>
-            <div role="cell" className="c-status"><Badge tone={fn.status === "ACTIVE" ? "good" : "warn"}>{fn.status.toLowerCase()}</Badge></div>
-            <div role="cell" className="c-version"><span className="phone-only">version </span>{fn.version}</div>
-            <div role="cell" className="c-traffic"><Split shares={fn.activity?.traffic} /></div>
-            <div role="cell" className="c-verify_jwt">{fn.verify_jwt ? "on" : <Badge tone="warn">off</Badge>}</div>
-            <div role="cell" className="c-updated_at"><Time at={fn.updated_at} /></div>
-            <div role="cell" className="c-by" title={fn.activity?.updated_by}>{fn.activity?.updated_by ?? <span className="muted">–</span>}</div>
-            <div role="cell" className="c-error"><LastError fn={fn} /></div>
-            {calls && <div role="cell" className="c-calls"><Calls fn={fn} /></div>}
-            <div role="cell" className="c-url"><CopyButton text={functionUrl(fn.slug)} label={`Copy the URL of ${fn.slug}`} quiet /></div>
-          </div>
-        ))}
+        {visible.map((fn, index) => <Row key={fn.id} fn={fn} at={range.from + index} height={height} project={ref} calls={calls} />)}
       </div>
       {functions.length === 0 && <p className="none">No function is named like that.</p>}
     </div>
   );
 }
+
+/** One that was there in the frame before is not made again. */
+const Row = memo(function Row({ fn, at, height, project, calls }: { fn: Fn; at: number; height: number; project: string; calls: boolean }) {
+  return (
+    <div role="row" aria-rowindex={at + 2} className="row body-row" style={{ transform: `translateY(${at * height}px)`, height }}>
+      <div role="cell" className="c-name">
+        <a className="stretch" href={link("project", project, "functions", fn.slug)}>{fn.slug}</a>
+        {fn.name !== fn.slug && <span className="muted small">{fn.name}</span>}
+      </div>
+      <div role="cell" className="c-status"><Badge tone={fn.status === "ACTIVE" ? "good" : "warn"}>{fn.status.toLowerCase()}</Badge></div>
+      <div role="cell" className="c-version"><span className="phone-only">version </span>{fn.version}</div>
+      <div role="cell" className="c-traffic"><Split shares={fn.activity?.traffic} /></div>
+      <div role="cell" className="c-verify_jwt">{fn.verify_jwt ? "on" : <Badge tone="warn">off</Badge>}</div>
+      <div role="cell" className="c-updated_at"><Time at={fn.updated_at} /></div>
+      <div role="cell" className="c-by" title={fn.activity?.updated_by}>{fn.activity?.updated_by ?? <span className="muted">–</span>}</div>
+      <div role="cell" className="c-error"><LastError fn={fn} /></div>
+      {calls && <div role="cell" className="c-calls"><Calls fn={fn} /></div>}
+      <div role="cell" className="c-url"><CopyButton text={functionUrl(fn.slug)} label={`Copy the URL of ${fn.slug}`} quiet /></div>
+    </div>
+  );
+});
 
 function Split({ shares }: { shares?: Share[] }) {
   if (!shares) return <span className="muted">–</span>;
