@@ -10,6 +10,8 @@
 #define MAX_BOUNDARY 70
 #define MAX_HEAD ((size_t)16 * 1024)
 #define MAX_HEAD_LINES 32
+/* Who writes the header by hand writes another boundary than the client did, or none. */
+#define BOUNDARY_HINT "Leave Content-Type to the client, which knows its boundary: curl -F, or fetch with a FormData."
 
 /*
  * Between two parts stands the delimiter: CR LF "--" boundary. The first one has no CR LF before it, so the parser
@@ -138,8 +140,10 @@ static bool read_boundary(struct arena *a, const char *content_type, const char 
 	}
 	if (found < 0)
 		return err_set(e, ERR_MALFORMED, NULL, "Content-Type has a parameter that cannot be read");
-	if (boundary == NULL)
-		return err_set(e, ERR_MALFORMED, NULL, "Content-Type names no boundary");
+	if (boundary == NULL) {
+		(void)err_set(e, ERR_MALFORMED, NULL, "Content-Type names no boundary");
+		return err_hint(e, BOUNDARY_HINT);
+	}
 	if (!boundary_valid(boundary))
 		return err_set(e, ERR_MALFORMED, NULL,
 			       "The boundary in Content-Type is empty, longer than %d characters, or has a character "
@@ -155,8 +159,10 @@ bool multipart_new(struct multipart **out, struct arena *a, const char *content_
 	const char *boundary = NULL;
 	struct multipart *m;
 
-	if (!request_is_type(content_type, "multipart/form-data"))
-		return err_set(e, ERR_MEDIA_TYPE, NULL, "The body must be multipart/form-data");
+	if (!request_is_type(content_type, "multipart/form-data")) {
+		(void)err_set(e, ERR_MEDIA_TYPE, NULL, "The body must be multipart/form-data");
+		return err_hint(e, BOUNDARY_HINT);
+	}
 	if (!read_boundary(a, content_type, &boundary, e))
 		return false;
 	m = arena_alloc(a, sizeof *m);
@@ -318,9 +324,11 @@ static bool feed_start(struct multipart *m, const char **at, const char *end, st
 	if (m->matched == 0 && *at < end && **at == '-')
 		m->matched = 2;
 	for (; *at < end && m->matched < m->delim_len; ++*at)
-		if (**at != m->delim[m->matched++])
-			return err_set(e, ERR_MALFORMED, NULL,
-				       "The body does not start with the boundary of Content-Type");
+		if (**at != m->delim[m->matched++]) {
+			(void)err_set(e, ERR_MALFORMED, NULL,
+				      "The body does not start with the boundary of Content-Type");
+			return err_hint(e, BOUNDARY_HINT);
+		}
 	if (m->matched == m->delim_len) {
 		m->state = AFTER_DELIM;
 		m->matched = 0;
@@ -436,5 +444,6 @@ bool multipart_finish(struct multipart *m, struct err *e)
 	if (m->state == AT_END)
 		return true;
 	m->state = REFUSED;
-	return err_set(e, ERR_MALFORMED, "truncated_body", "The body ends before its closing boundary");
+	(void)err_set(e, ERR_MALFORMED, "truncated_body", "The body ends before its closing boundary");
+	return err_hint(e, "The connection may have broken off. Send it again.");
 }

@@ -217,6 +217,11 @@ static void test_refused_types(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_refused(rows[i].type, parse_whole(&events, rows[i].type, "--b--", 5, &e), &e, rows[i].kind,
 			       rows[i].message);
+	/* Where a person has set the header by hand, the way out is said. */
+	(void)parse_whole(&events, "multipart/form-data", "--b--", 5, &e);
+	assert_non_null(strstr(e.hint, "curl -F"));
+	(void)parse_whole(&events, TYPE, "--another--", 11, &e);
+	assert_non_null(strstr(e.hint, "curl -F"));
 	buf_free(&events);
 }
 
