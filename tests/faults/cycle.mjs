@@ -282,6 +282,8 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       return service.ask(method, `${service.functions(target)}?${new URLSearchParams({ entrypoint_path: 'file:///src/index.ts', slug: 'bundle', name: 'bundle' })}`,
         { body: Buffer.concat([Buffer.from('EZBR'), brotliCompressSync(bytes)]), headers: { 'content-type': 'application/vnd.denoland.eszip' } });
     },
+    /** Deployments that have failed for something else than a process that was killed. */
+    refused: () => at.sql(`SELECT count(*) FROM functions_admin.edge_function_deployments WHERE status = 'failed' AND error_code IS DISTINCT FROM 'abandoned'`),
     arm: (point, count) => fs.writeFileSync(armed, `${point}:${count}`),
     disarm: () => fs.rmSync(armed, { force: true }),
     start() {
@@ -348,7 +350,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     try {
       // An action before may have removed it.
       if (!(await at.picture()).one) await deploy(at, 'one', fresh('again'));
-      const context = await spec.prepare?.(at), before = await at.picture();
+      const context = await spec.prepare?.(at), before = await at.picture(), refused = await at.refused();
       if (spec.command) {
         at.arm(point, count);
         const command = service.run(...spec.command, { env: { FA_CRASH_FILE: armed } });
@@ -377,6 +379,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       if (differs.length > 0) assert.deepEqual(differs, [...spec.changes].sort(), 'all of it, or nothing');
       if (answer && answer.status < 300) assert.deepEqual(differs, [...spec.changes].sort(), 'what was answered for is there');
       if (answer && answer.status >= 400) assert.deepEqual(differs.filter((key) => now[key]?.[0] !== before[key]?.[0]), [], 'what was refused is not there');
+      if (!spec.refused) assert.equal(await at.refused(), refused, 'a deployment that a killed process left has failed with the code abandoned');
       await spec.after?.(at, context);
       await at.invariants();
     } catch (error) {
