@@ -83,7 +83,7 @@ function parse(stdout) {
  * Starts a request. `address` is a socket's path or {host, port}. Headers become HTTP_ variables; `params` adds to the
  * variables or, with undefined, takes them away. `contentLength` may lie. With `hold`, the body's end is sent by finish().
  */
-export function begin(address, { method = 'GET', path = '/', headers = {}, body = '', params: more = {}, contentLength, hold = false } = {}) {
+export function begin(address, { method = 'GET', path = '/', headers = {}, body = '', params: more = {}, contentLength, hold = false, within = 60_000 } = {}) {
   const content = Buffer.isBuffer(body) ? body : Buffer.from(body);
   const sent = variables({ method, path, headers, body: content, contentLength });
   const socket = net.connect(typeof address === 'string' ? { path: address } : address);
@@ -92,7 +92,7 @@ export function begin(address, { method = 'GET', path = '/', headers = {}, body 
   const response = new Promise((resolve, reject) => {
     let pending = Buffer.alloc(0), ended = false;
     const out = [], errors = [];
-    socket.setTimeout(60_000, () => socket.destroy(new Error(`no answer within a minute: ${method} ${path}`)));
+    socket.setTimeout(within, () => socket.destroy(new Error(`no answer within ${within} ms: ${method} ${path}`)));
     socket.on('error', reject);
     socket.on('close', () => { if (!ended) reject(new Error(`the connection closed before the answer's end: ${method} ${path}`)); });
     socket.on('data', (chunk) => {
