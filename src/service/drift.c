@@ -30,7 +30,7 @@ struct look {
 
 struct drift {
 	pthread_mutex_t lock;
-	struct look *looks;
+	struct look *looks; /* by slug */
 	size_t count;
 	size_t capacity;
 };
@@ -57,12 +57,28 @@ void drift_free(struct drift *d)
 
 /* What was seen before */
 
+/* Where its look is, or would be. */
+static size_t look_place(const struct drift *d, const char *slug)
+{
+	size_t from = 0;
+	size_t to = d->count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(d->looks[middle].slug, slug) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 static struct look *find_look(struct drift *d, const char *slug)
 {
-	for (size_t i = 0; i < d->count; i++)
-		if (text_eq(d->looks[i].slug, slug))
-			return &d->looks[i];
-	return NULL;
+	size_t place = look_place(d, slug);
+
+	return place < d->count && text_eq(d->looks[place].slug, slug) ? &d->looks[place] : NULL;
 }
 
 bool drift_holds(struct service *s, const char *slug)
@@ -119,7 +135,8 @@ static bool remember(struct drift *d, const char *slug, const char *release, con
 		}
 	}
 	if (look == NULL && d->looks != NULL && d->count < d->capacity) {
-		look = &d->looks[d->count++];
+		look = &d->looks[look_place(d, slug)];
+		memmove(look + 1, look, (size_t)(&d->looks[d->count++] - look) * sizeof *look);
 		*look = (struct look){0};
 		(void)strncpy(look->slug, slug, sizeof look->slug - 1);
 	}

@@ -349,6 +349,9 @@ static bool query_failed(struct pg_conn *c, PGresult *res, const char *what, str
 	/* Read-only: a standby, or a setting of the moment at which we connected; the next connection may find a
 	 * primary. */
 	c->stale = c->stale || strcmp(c->sqlstate, "25006") == 0;
+	/* Not the server's answer, there was no memory for that perhaps: it may have prepared what we believe it has
+	 * not. */
+	c->stale = c->stale || c->sqlstate[0] == '\0' || strcmp(c->sqlstate, "42P05") == 0;
 	if (is_outage(c)) {
 		log_error("database: %s: %s", what, message[0] != '\0' ? message : "connection lost");
 		return unavailable(e);
