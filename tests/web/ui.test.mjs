@@ -860,7 +860,7 @@ test("project settings: the defaults of functions reach those that do not choose
   await shot(page, "function-defaults-dark");
 
   await ui.view("functions/defaulted/settings");
-  await page.getByText("Default: 200").waitFor();
+  await page.getByText("Default: 200", { exact: true }).waitFor();
   await page.getByLabel("Memory (MB)").fill("300");
   await page.getByRole("button", { name: "Save limits" }).click();
   await page.getByRole("button", { name: "Back to the project's defaults" }).click();
