@@ -89,9 +89,10 @@ test("an activation of many bundles waits for PostgreSQL as often as one of a fe
 });
 
 test("an unknown access token is looked up once, however many projects there are", async () => {
+  // What the process asks by itself, more of it after its start, is counted as well: the least of some is the request's own.
   const waits = async () => {
     const seen = [];
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < 12 && !seen.includes(1); i++) {
       const from = count;
       const answer = await service.ask("GET", service.functions(""), { headers: { authorization: `Bearer sbp_${String(n++).padStart(40, "0")}` } });
       assert.equal(answer.status, 401, answer.text);
@@ -99,8 +100,7 @@ test("an unknown access token is looked up once, however many projects there are
     }
     return Math.min(...seen);
   };
-  const one = await waits();
-  assert.ok(one >= 1, "it is looked up");
+  assert.equal(await waits(), 1);
   for (const name of ["second", "third", "fourth"]) {
     // Not waited for by this process as a whole, in which the proxy is.
     const made = spawn(BINARY, ["project", "create", "--config", service.config, "--name", name, "--functions-dir", temporaryFolder("fa-project-")], { stdio: ["ignore", "ignore", "inherit"] });
@@ -109,7 +109,5 @@ test("an unknown access token is looked up once, however many projects there are
   await service.stop();
   await service.start();
   assert.equal((await service.ask("GET", "/v1/projects")).json.length, 4);
-  // The first request of a connection opens it.
-  await waits();
-  assert.equal(await waits(), one);
+  assert.equal(await waits(), 1);
 });
