@@ -185,7 +185,7 @@ describe('doctor', () => {
     });
   });
 
-  test('the API asks the service itself: what is wrong is a finding, and the answer is still there', async () => {
+  test('the API asks the service itself: what is wrong is a finding, and the answer is still there', async (t) => {
     await withService({}, async (service) => {
       const ask = async (headers) => {
         const answer = await service.ask('GET', `/v1/projects/${REF}/doctor`, { headers });
@@ -196,6 +196,7 @@ describe('doctor', () => {
       };
       const verdicts = (found) => Object.fromEntries(Object.entries(found).map(([name, c]) => [name, c.verdict ?? c]));
       const runtime = await startRuntime(service.functionsDir);
+      t.after(() => runtime.stop());
       service.writeConfig({ runtime_url: runtime.url });
       await service.start();
       assert.equal((await service.deploy('hello', 'one')).status, 201);
