@@ -55,7 +55,7 @@ export class Verifier {
   readonly #ec: Promise<Key[]>;
   readonly #rsa: Promise<Key[]>;
   readonly #opaque: string[];
-  readonly #remembered = new Map<string, Verified>();
+  readonly #remembered = new Map<string, Claims>();
 
   constructor(env: Record<string, string>) {
     const jwks = parseJwks(env.SUPABASE_JWKS);
@@ -83,11 +83,11 @@ export class Verifier {
 
   /** Keys stay the same as long as the service runs, so that a good signature stays good; the times of a token count anew. */
   async verify(token: string): Promise<Verified> {
-    const known = this.#remembered.get(token);
-    if (known && "claims" in known && inTime(known.claims)) return known;
+    const claims = this.#remembered.get(token);
+    if (claims && inTime(claims)) return { claims };
     const result = await this.#verify(token);
     if ("claims" in result && token.length <= LONGEST_REMEMBERED) {
-      this.#remembered.set(token, result);
+      this.#remembered.set(token, result.claims);
       if (this.#remembered.size > MOST_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!);
     }
     return result;

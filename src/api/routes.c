@@ -4,6 +4,7 @@
 #include "auth/oauth.h"
 #include "auth/ratelimit.h"
 #include "auth/scope.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/names.h"
@@ -562,7 +563,7 @@ bool api_ask(struct call *outer, const struct api_question *question, struct res
 	if (!request_init(req, outer->arena, &source, "", e) || (r = find_route(req, resp, &cap, e)) == NULL)
 		return false;
 	/* Now, not when the outer one did: it may have changed what this one reads. */
-	req->arrived = request_now();
+	req->arrived = clock_ns();
 	if (authorize(&c, r, e) && bind_path(&c, r, &cap, e) && r->handler(&c, e))
 		return true;
 	record_refusal(&c, r, e);

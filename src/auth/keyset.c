@@ -1,6 +1,7 @@
 #include "auth/keyset.h"
 
 #include "core/buf.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/text.h"
 
@@ -8,7 +9,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_BYTES ((size_t)256 * 1024)
 #define TIMEOUT_MS 3000L
@@ -53,10 +53,7 @@ void keyset_free(struct keyset *k)
 
 static int64_t seconds_now(void)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
+	return clock_ms() / 1000;
 }
 
 static size_t take(char *data, size_t size, size_t count, void *ctx)

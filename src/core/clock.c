@@ -1,11 +1,16 @@
 #include "core/clock.h"
 
-int64_t clock_ms(void)
+int64_t clock_ns(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t clock_ms(void)
+{
+	return clock_ns() / 1000000;
 }
 
 struct timespec clock_timespec(int64_t ms)

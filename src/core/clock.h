@@ -6,10 +6,11 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds since some moment in the past. */
+/* Since some moment in the past, in nanoseconds and in milliseconds. */
+int64_t clock_ns(void);
 int64_t clock_ms(void);
 
-/* The same moment for pthread_cond_timedwait(), on a condition made by clock_cond_init(). */
+/* Such milliseconds for pthread_cond_timedwait(), on a condition made by clock_cond_init(). */
 struct timespec clock_timespec(int64_t ms);
 
 /* A condition that waits by this clock. */

@@ -1,5 +1,6 @@
 #include "http/fcgi.h"
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/text.h"
 #include "http/connections.h"
@@ -228,7 +229,7 @@ static bool read_head(struct fcgi_server *s, struct exchange *x)
 	connection_deadline(k, 0);
 	x->keep = x->fcgi.keepConnection != 0;
 	x->fcgi.keepConnection = 1;
-	x->arrived = request_now();
+	x->arrived = clock_ns();
 	return true;
 }
 

@@ -8,7 +8,6 @@
 #include <sodium.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #define MAX_QUERY_PAIRS 64
 #define MAX_HEADER_NAME 64
@@ -186,14 +185,6 @@ void request_trust_proxies(struct request *r, const char *networks)
 			return;
 		*comma = '\0';
 	}
-}
-
-int64_t request_now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 const char *request_header(const struct request *r, const char *name)

@@ -46,7 +46,7 @@ struct request {
 	struct request_observer observer; /* see NULL: nobody watches */
 	char id[64];                      /* X-Request-Id: the gateway's if it is well-formed, else a new one */
 	const char *address;              /* REMOTE_ADDR, or what a trusted proxy says (request_trust_proxies) */
-	int64_t arrived;                  /* request_now() when it had reached us */
+	int64_t arrived;                  /* clock_ns() when it had reached us */
 	struct query_pair *query;         /* decoded */
 	size_t query_count;
 };
@@ -68,9 +68,6 @@ MUST_CHECK bool request_init(struct request *r, struct arena *a, const struct re
  * client's. To be called after request_init(); without networks, or memory, the address stays as it is.
  */
 void request_trust_proxies(struct request *r, const char *networks);
-
-/* Nanoseconds of a clock that all threads share. */
-int64_t request_now(void);
 
 /* The value of header `name` ("If-Match"), or NULL. */
 const char *request_header(const struct request *r, const char *name);

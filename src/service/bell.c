@@ -1,8 +1,8 @@
 #include "service/bell.h"
 
 #include "core/clock.h"
+
 #include <pthread.h>
-#include <time.h>
 
 #define LOOK_MS 1000
 
@@ -51,7 +51,7 @@ bool bell_wait(struct bell_wait *w)
 	if (!w->held)
 		return false;
 	next = next < w->until ? next : w->until;
-	at = (struct timespec){.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
+	at = clock_timespec(next);
 	(void)pthread_mutex_lock(&bell.lock);
 	while (bell.count == w->heard && pthread_cond_clockwait(&bell.rung, &bell.lock, CLOCK_MONOTONIC, &at) == 0) {
 	}

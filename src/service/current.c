@@ -1,5 +1,6 @@
 #include "service/current.h"
 
+#include "core/clock.h"
 #include "core/text.h"
 #include "store/project.h"
 
@@ -7,7 +8,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* What one read found; it lives as long as somebody works with it, and does not change. */
 struct answer {
@@ -112,14 +112,6 @@ static void leave(struct current *c, struct round *r)
 		drop(c, r);
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 static struct answer *read_row(struct current *c, const char *ref)
 {
 	struct answer *a = calloc(1, sizeof *a);
@@ -128,7 +120,7 @@ static struct answer *read_row(struct current *c, const char *ref)
 	if (a == NULL)
 		return NULL;
 	a->users = 1;
-	a->begun = now_ns();
+	a->begun = clock_ns();
 	a->arena = arena_new(0);
 	a->ok = a->arena != NULL
 			? pg_acquire(c->pool, &conn, &a->err) && project_find(conn, a->arena, ref, &a->project, &a->err)
