@@ -11,8 +11,10 @@
 #include "service/deploy.h"
 #include "service/function.h"
 #include "service/hold.h"
+#include "service/state.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -149,6 +151,18 @@ static bool remember(struct drift *d, const char *slug, const char *release, con
 	}
 	(void)pthread_mutex_unlock(&d->lock);
 	return news;
+}
+
+/* Not looked at this time; what was seen before is still true. */
+static void keep_look(struct drift *d, const char *slug)
+{
+	struct look *look;
+
+	(void)pthread_mutex_lock(&d->lock);
+	look = find_look(d, slug);
+	if (look != NULL)
+		look->alive = true;
+	(void)pthread_mutex_unlock(&d->lock);
 }
 
 /* Functions that are gone are forgotten. */
@@ -306,13 +320,30 @@ static bool compare_files(struct comparison *cmp, const struct file_list *deploy
 	return true;
 }
 
+/* Does the folder show this release? Then *stub is what its stub stands for. Where it does not, a deployment has just
+ * been committed, or read before: there is nothing to compare with until both agree. */
+static bool is_shown(struct comparison *cmp, const char *slug, const char *release, char **stub)
+{
+	struct service *s = cmp->service;
+	const struct applied_item *shown;
+	bool same;
+
+	(void)pthread_mutex_lock(&s->apply_lock);
+	shown = applied_find(s->applied, slug);
+	same = shown != NULL && text_eq(shown->release, release);
+	if (same)
+		*stub = folder_active_release(s->folder, cmp->arena, slug);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	return same;
+}
+
 /* *drifted: it differs, and *out says how. *news: nobody knew. */
 static bool look_at(struct comparison *cmp, const struct function *f, struct drift_item *out, bool *drifted, bool *news,
 		    struct err *e)
 {
 	struct service *s = cmp->service;
 	char *release = folder_release_name(cmp->arena, f->version.number, f->version.digest);
-	char *stub = folder_active_release(s->folder, cmp->arena, f->slug);
+	char *stub = NULL;
 	char *top = arena_printf(cmp->arena, ".releases/%s/%s/" RELEASE_SOURCE, f->slug, release);
 	struct foreign_list disk = {0};
 	struct err ignored = ERR_INIT;
@@ -323,8 +354,13 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 	*out = (struct drift_item){.slug = f->slug, .version = f->version.number};
 	if (release == NULL || top == NULL)
 		return err_no_memory(e);
+	if (!is_shown(cmp, f->slug, release, &stub)) {
+		keep_look(s->drift, f->slug);
+		return true;
+	}
 	if (!folder_has_release(s->folder, f->slug, release)) {
-		*drifted = out->missing = true;
+		/* Not one that has been replaced since, and was removed. */
+		*drifted = out->missing = is_shown(cmp, f->slug, release, &stub);
 		return true;
 	}
 	out->stub = stub == NULL || !text_eq(stub, release);
@@ -341,6 +377,11 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 					       !compare_files(cmp, &deployed, &disk, strlen(top) + 1, &out->files, e)))
 		return false;
 	*drifted = out->stub || out->files.count > 0;
+	if (*drifted && !is_shown(cmp, f->slug, release, &stub)) {
+		keep_look(s->drift, f->slug);
+		*drifted = false;
+		return true;
+	}
 	*news = remember(s->drift, f->slug, release, signature, *drifted);
 	return true;
 }

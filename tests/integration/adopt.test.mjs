@@ -299,6 +299,25 @@ describe('drift', () => {
     const refused = await service.ask('POST', service.functions('/stub/drift/accept'), { json: {} });
     assert.deepEqual([refused.status, refused.json.code], [422, 'not_a_file']);
   }));
+
+  test('a look while a deployment goes from the database to the folder does not take it for a change', () => withService({ max_disk_releases: 1 }, async (service) => {
+    await service.start();
+    for (let i = 0; i < 20; i++) await service.deploy(`looked-at-${i}`, 'Deno.serve(() => new Response("quiet"))');
+    let deploying = true;
+    const look = async () => {
+      while (deploying) {
+        const seen = await service.ask('GET', '/v1/projects/default/drift');
+        assert.deepEqual([seen.status, seen.json.drift], [200, []], seen.text);
+      }
+    };
+    const deploy = async () => {
+      try {
+        for (let i = 0; i < 40; i++) assert.equal((await service.deploy('z-deployed', `Deno.serve(() => new Response("${i}"))`)).status, 201);
+      } finally { deploying = false; }
+    };
+    await Promise.all([deploy(), look(), look(), look()]);
+    assert.ok(!service.log.includes('was changed on disk'), service.log);
+  }));
 });
 
 describe('pull', () => {
