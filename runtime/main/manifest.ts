@@ -89,7 +89,7 @@ export class State {
   /** The secrets may lie elsewhere, on a tmpfs, than the functions. */
   constructor(readonly folder: string, secretsFolder?: string) {
     const own = `${folder}/.functions-admin`;
-    this.#manifest = new WatchedFile(`${own}/manifest.json`, EMPTY, parseManifest);
+    this.#manifest = new WatchedFile(`${own}/manifest.json`, EMPTY, parseManifest, `${own}/manifest.kept.json`);
     this.#secrets = new WatchedFile(`${secretsFolder ?? own}/secrets.json`, NO_SECRETS, parseSecrets);
     // Secrets are written before the manifest that needs them, and so are looked at after it.
     this.#folders = secretsFolder === undefined

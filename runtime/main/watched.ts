@@ -23,8 +23,11 @@ export class WatchedFile<T> {
   #stamp: Stamp | null = null;
   #value: T;
 
-  /** `parse` may throw: then the value before stays in force, and the reason is logged once. */
-  constructor(readonly path: string, readonly absent: T, readonly parse: (text: string) => T) {
+  /**
+   * `parse` may throw: then the value before stays in force, and the reason is logged once. Where nothing was read before, what
+   * lies in `kept` is: its writer leaves that whole when the power goes.
+   */
+  constructor(readonly path: string, readonly absent: T, readonly parse: (text: string) => T, readonly kept?: string) {
     this.#value = absent;
   }
 
@@ -48,7 +51,14 @@ export class WatchedFile<T> {
       this.#value = this.parse(Deno.readTextFileSync(this.path));
     } catch (error) {
       this.#complain(error);
+      if (this.kept !== undefined && this.#value === this.absent) this.#readKept(this.kept);
     }
+  }
+
+  #readKept(path: string) {
+    try {
+      this.#value = this.parse(Deno.readTextFileSync(path));
+    } catch { /* why the other one is not usable has been said */ }
   }
 
   #complain(error: unknown) {

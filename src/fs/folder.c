@@ -188,12 +188,12 @@ static bool put_file(int staging, int at, const char *path, const void *data, si
 
 bool folder_replace(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
 {
-	return put_file(f->staging, f->private, name, data, len, mode, SYNCED, e);
+	return put_file(f->staging, f->private, name, data, len, mode, UNSYNCED, e);
 }
 
 bool folder_put(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e)
 {
-	if (!folder_replace(f, name, data, len, mode, e))
+	if (!put_file(f->staging, f->private, name, data, len, mode, SYNCED, e))
 		return false;
 	return fsync(f->private) == 0 ? true : err_errno(e, errno, "Writing %s/%s/%s", f->path, PRIVATE, name);
 }

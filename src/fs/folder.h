@@ -3,8 +3,9 @@
  *
  *   <slug>/index.ts              a stub that imports .releases/<slug>/<release>/index.ts, swapped by rename(2)
  *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
- *   .functions-admin/            lock, instance, manifest.json, secrets.json, staging/ (swept at start), adopted/
- * (kept) anything else                not ours, never touched
+ *   .functions-admin/            lock, instance, manifest.json and .kept.json, secrets.json, staging/ (swept at start),
+ *                                adopted/ (kept)
+ *   anything else                not ours, never touched
  *
  * A struct folder is shared by all threads; a struct staging belongs to one. Everything is done relative to directory
  * descriptors and without following links. Errors: ERR_NO_SPACE, ERR_CONFLICT where something that is not ours is in
@@ -103,7 +104,7 @@ MUST_CHECK bool folder_each_stub(struct folder *f, bool (*fn)(void *ctx, const c
 MUST_CHECK bool folder_each_released(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e),
 				     void *ctx, struct err *e);
 
-/* Replaces .functions-admin/<name> as a whole; after a loss of power it may be the old one again. */
+/* Replaces .functions-admin/<name> as a whole; after a loss of power it may be the old one again, or a part of it. */
 MUST_CHECK bool folder_replace(struct folder *f, const char *name, const void *data, size_t len, mode_t mode,
 			       struct err *e);
 

@@ -14,6 +14,9 @@
 #include <stdint.h>
 
 #define MANIFEST_FILE "manifest.json"
+/* As it was lately, and surely whole: for a main service that starts after a loss of power which left only a part of
+ * the other. */
+#define MANIFEST_KEPT_FILE "manifest.kept.json"
 #define MANIFEST_MAX ((size_t)64 * 1024 * 1024)
 
 struct manifest_version {

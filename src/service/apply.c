@@ -300,6 +300,33 @@ static void forget_shown(struct service *s)
 	s->applied = NULL;
 	secret_file_free(s->secret_file);
 	s->secret_file = NULL;
+	s->kept_generation = -1;
+}
+
+/* With apply_lock held. */
+static bool keep_manifest(struct service *s, struct arena *a, struct err *e)
+{
+	if (s->applied == NULL || s->applied->generation == s->kept_generation)
+		return true;
+	if (!state_keep_manifest(s, a, s->applied, e))
+		return false;
+	FA_CRASH_POINT("manifest.kept");
+	s->kept_generation = s->applied->generation;
+	return true;
+}
+
+bool apply_keep_manifest(struct service *s, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	bool ok;
+
+	if (a == NULL)
+		return err_no_memory(e);
+	(void)pthread_mutex_lock(&s->apply_lock);
+	ok = keep_manifest(s, a, e);
+	(void)pthread_mutex_unlock(&s->apply_lock);
+	arena_free(a);
+	return ok;
 }
 
 /* What somebody took out of the folder is not shown any more, whatever we remember. */
@@ -502,7 +529,7 @@ static bool reconcile(struct service *s, struct pg_conn *c, struct arena *a, str
 		return true;
 	/* Nothing is taken for granted: every stub is looked at, not only those that changed. */
 	forget_shown(s);
-	if (!apply_now(s, c, a, NULL, e))
+	if (!apply_now(s, c, a, NULL, e) || !keep_manifest(s, a, e))
 		return false;
 	FA_CRASH_POINT("reconcile.applied");
 	return folder_each_stub(s->folder, remove_leftover, &stubs, e) &&
@@ -558,7 +585,7 @@ bool apply_sweep(struct service *s, struct err *e)
 	     project_find(c, a, s->cfg->project_ref, &project, e);
 	pg_release(c);
 	/* Another process may have changed the secrets, or somebody removed their file. */
-	ok = ok && apply_generation(s, project.generation, e) && apply_secrets(s, e);
+	ok = ok && apply_generation(s, project.generation, e) && apply_secrets(s, e) && apply_keep_manifest(s, e);
 	arena_free(a);
 	return ok;
 }

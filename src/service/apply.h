@@ -28,6 +28,9 @@ MUST_CHECK bool apply_reconcile(struct service *s, struct err *e);
  * and ends the deployments of processes that are gone. */
 MUST_CHECK bool apply_sweep(struct service *s, struct err *e);
 
+/* What the manifest says is on the disk as well, whole, beside it: the activations leave that to the sweeps. */
+MUST_CHECK bool apply_keep_manifest(struct service *s, struct err *e);
+
 /* The file of secrets shows the database's current revision, and those that versions are pinned to. */
 MUST_CHECK bool apply_secrets(struct service *s, struct err *e);
 

@@ -159,23 +159,29 @@ static bool pick(struct service *s, struct arena *a, const struct actor *who, st
 	return ok;
 }
 
-struct target {
-	const struct change_request *req;
-	int version;
-	bool boots; /* somebody boots versions before they serve */
-};
-
-static bool boots_versions(const struct service *s)
+/* The same for a version that is there already: all of it goes to the database at once. */
+static bool pick_version(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
+			 int version, struct rollout_item *item, struct err *e)
 {
-	return s->probe != NULL || !fleet_is_alone(s);
-}
+	const struct rollback_start start = {
+		.project_ref = req->project_ref,
+		.slug = req->slug,
+		.version = version,
+		.asks_booted = s->probe != NULL || !fleet_is_alone(s),
+		.deployment_id = item->deployment_id,
+		.instance = service_instance(s),
+		.who = who,
+	};
+	struct pg_result *found;
+	struct pg_conn *c = NULL;
+	bool ok;
 
-static bool find_version(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
-{
-	const struct target *t = ctx;
-
-	return function_find_rollback(c, a, t->req->project_ref, t->req->slug, t->version, &item->function,
-				      t->boots ? &item->skip_boot : NULL, e);
+	crypto_uuid(item->deployment_id);
+	ok = pg_acquire(s->pool, &c, e) && pg_begin_lazy(c, e) && function_ask_rollback(c, a, &start, &found, e) &&
+	     pg_commit(c, e) && function_read_rollback(c, a, &start, found, &item->function, &item->skip_boot, e);
+	FA_CRASH_POINT("change.picked");
+	pg_release(c);
+	return ok;
 }
 
 static bool run_one(struct service *s, struct arena *a, const struct actor *who, struct rollout_item *item,
@@ -203,10 +209,9 @@ static bool run_one(struct service *s, struct arena *a, const struct actor *who,
 bool change_roll_back(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
 		      int version, struct function *out, struct err *e)
 {
-	struct target target = {.req = req, .version = version, .boots = boots_versions(s)};
 	struct rollout_item item = {0};
 
-	return pick(s, a, who, &item, find_version, &target, e) &&
+	return pick_version(s, a, who, req, version, &item, e) &&
 	       run_one(s, a, who, &item, req, "rollback", "function.rollback", false, out, e);
 }
 
@@ -238,14 +243,14 @@ static bool check_shares(const struct shares *shares, int *main_version, struct 
 bool change_traffic(struct service *s, struct arena *a, const struct actor *who, const struct change_request *req,
 		    const struct shares *shares, const char *sticky, struct function *out, struct err *e)
 {
-	struct target target = {.req = req, .boots = boots_versions(s)};
 	struct rollout_item item = {.sticky = sticky};
+	int main_version = 0;
 
-	if (!check_shares(shares, &target.version, e))
+	if (!check_shares(shares, &main_version, e))
 		return false;
 	if (shares->count > 1)
 		item.shares = *shares;
-	return pick(s, a, who, &item, find_version, &target, e) &&
+	return pick_version(s, a, who, req, main_version, &item, e) &&
 	       run_one(s, a, who, &item, req, "traffic", "function.traffic", false, out, e);
 }
 
@@ -323,6 +328,11 @@ bool change_remove(struct service *s, struct arena *a, const struct actor *who, 
 	pg_release(c);
 	return ok && run_one(s, a, who, &item, req, "delete", "function.delete", false, NULL, e);
 }
+
+struct target {
+	const struct change_request *req;
+	int version;
+};
 
 static bool find_removed(struct pg_conn *c, struct arena *a, void *ctx, struct rollout_item *item, struct err *e)
 {

@@ -487,7 +487,8 @@ static bool keep_house(const struct node_loop *l, struct service *s, struct aren
 	if (!s->agent)
 		return !l->checks_now || drift_sweep(s, e);
 	/* What the database says has been looked at already; many agents ask for it often, and mostly for nothing. */
-	ok = compares ? apply_sweep(s, e) && drift_heal(s, e) : apply_generation(s, atomic_load(&s->shown), e);
+	ok = compares ? apply_sweep(s, e) && drift_heal(s, e)
+		      : apply_generation(s, atomic_load(&s->shown), e) && apply_keep_manifest(s, e);
 	if (ok && l->sweeps % HOUR_SWEEPS == 0) {
 		ok = pg_acquire(s->pool, &c, e) && apply_remove_gone(s, c, a, e);
 		pg_release(c);

@@ -52,13 +52,18 @@ static bool commit(struct service *s, struct arena *a, const struct actor *who, 
 		   const char *action, struct err *e)
 {
 	struct audit_entry *entries = arena_array(a, set->count, sizeof *entries);
+	const struct pg_result *head;
 	struct pg_conn *c = NULL;
 	bool ok = false;
 
 	if (entries == NULL)
 		return err_no_memory(e);
-	if (!pg_acquire(s->pool, &c, e) || !pg_begin(c, e) || !deployment_activate(c, a, set, who, e))
+	if (!pg_acquire(s->pool, &c, e) || !pg_begin(c, e))
 		goto out;
+	if (!deployment_activate(c, a, set, who, &head, e)) {
+		deployment_explain(c, set, e);
+		goto out;
+	}
 	for (size_t i = 0; i < set->count; i++)
 		entries[i] = (struct audit_entry){
 			.project_ref = set->project_ref,
@@ -68,7 +73,7 @@ static bool commit(struct service *s, struct arena *a, const struct actor *who, 
 			.before = number_text(a, set->items[i].version_before),
 			.after = number_text(a, set->items[i].version_after),
 		};
-	ok = audit_write_all(c, a, who, entries, set->count, e);
+	ok = audit_write_all(c, a, who, entries, set->count, head, e);
 	FA_CRASH_POINT("activate.before_commit");
 	ok = ok && pg_commit(c, e);
 	if (!ok)

@@ -48,6 +48,7 @@ struct service {
 	struct applied *applied;         /* what the folder shows; guarded by apply_lock */
 	struct secret_file *secret_file; /* what the file of secrets shows; guarded by apply_lock */
 	uint64_t manifest_stamp;         /* of the manifest as it was written; guarded by apply_lock */
+	int64_t kept_generation;         /* of the manifest that was synced last; as above */
 	unsigned renewals;               /* of the folder, when it was last filled (folder_check()); as above */
 	char *runtime_token;             /* NULL: no folder is open */
 	_Atomic int64_t shown;           /* the generation of `applied`, for who only wants to know */

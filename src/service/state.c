@@ -117,16 +117,33 @@ static const char *make_entry(struct arena *a, const struct function *f, const s
 	return manifest_entry(a, f->slug, f->id, split != NULL ? f->sticky : NULL, versions, count);
 }
 
+static bool render(struct service *s, struct arena *a, const struct applied *applied, struct buf *out, struct err *e)
+{
+	const char **entries = arena_array(a, applied->count, sizeof *entries);
+
+	if (entries == NULL)
+		return err_no_memory(e);
+	for (size_t i = 0; i < applied->count; i++)
+		entries[i] = applied->items[i].entry;
+	return manifest_render(s->cfg->project_ref, applied->generation, entries, applied->count, out, e);
+}
+
 bool state_put_manifest(struct service *s, struct arena *a, const struct applied *next, struct err *e)
 {
-	const char **entries = arena_array(a, next->count, sizeof *entries);
 	struct buf text = BUF_INIT(MANIFEST_MAX);
-	bool ok = entries != NULL || err_no_memory(e);
+	bool ok = render(s, a, next, &text, e) && folder_replace(s->folder, MANIFEST_FILE, text.data, text.len,
+								 (mode_t)s->cfg->functions_mode & 0666, e);
 
-	for (size_t i = 0; ok && i < next->count; i++)
-		entries[i] = next->items[i].entry;
-	ok = ok && manifest_render(s->cfg->project_ref, next->generation, entries, next->count, &text, e) &&
-	     folder_replace(s->folder, MANIFEST_FILE, text.data, text.len, (mode_t)s->cfg->functions_mode & 0666, e);
+	buf_free(&text);
+	return ok;
+}
+
+bool state_keep_manifest(struct service *s, struct arena *a, const struct applied *shown, struct err *e)
+{
+	struct buf text = BUF_INIT(MANIFEST_MAX);
+	bool ok = render(s, a, shown, &text, e) && folder_put(s->folder, MANIFEST_KEPT_FILE, text.data, text.len,
+							      (mode_t)s->cfg->functions_mode & 0666, e);
+
 	buf_free(&text);
 	return ok;
 }

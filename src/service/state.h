@@ -70,7 +70,11 @@ const struct split *state_split(const struct splits *splits, const char *functio
  */
 struct applied *applied_new(struct arena *a, const struct applied *old, const struct state *now);
 
+/* Not synced: who answers for it has it in the database. */
 MUST_CHECK bool state_put_manifest(struct service *s, struct arena *a, const struct applied *next, struct err *e);
+
+/* The same as the one that a loss of power leaves whole. */
+MUST_CHECK bool state_keep_manifest(struct service *s, struct arena *a, const struct applied *shown, struct err *e);
 
 /* The version as manifest and boot request have it; strings in the arena. NULL when memory is out. */
 const struct manifest_version *state_manifest_version(struct arena *a, const struct function *f, int percent,

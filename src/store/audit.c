@@ -196,14 +196,25 @@ bool audit_checkpoint(struct pg_conn *c, struct arena *a, const char *chain, str
 	return get_mark(c, a, &select_checkpoint, "checkpoint", chain, out, e);
 }
 
-/* The chain's head, locked; a new chain gets its first one. */
-static bool take_head(struct pg_conn *c, struct arena *a, const char *chain, struct audit_mark *out, struct err *e)
+bool audit_ask_head(struct pg_conn *c, struct arena *a, const char *chain, struct pg_result **out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+
+	if (!have_key)
+		return no_key(e);
+	pg_text(&p, chain);
+	return pg_queue(c, a, &lock_head, &p, out, e);
+}
+
+/* The chain's head, which is locked; a new chain gets its first one. */
+static bool take_head(struct pg_conn *c, struct arena *a, const char *chain, const struct pg_result *locked,
+		      struct audit_mark *out, struct err *e)
 {
 	static const uint8_t nothing[CRYPTO_HASH_BYTES];
 	struct pg_params p = PG_PARAMS(a);
 	uint8_t mac[CRYPTO_HASH_BYTES];
 
-	if (!get_mark(c, a, &lock_head, "head", chain, out, e))
+	if (!read_mark(locked, "head", chain, out, e))
 		return false;
 	if (out->exists)
 		return true;
@@ -266,16 +277,14 @@ static struct audit_row make_row(const struct actor *who, const struct audit_ent
 }
 
 bool audit_write_all(struct pg_conn *c, struct arena *a, const struct actor *who, const struct audit_entry *entries,
-		     size_t count, struct err *e)
+		     size_t count, const struct pg_result *locked, struct err *e)
 {
 	const char *chain = count > 0 && entries[0].project_ref != NULL ? entries[0].project_ref : "";
 	struct audit_mark head;
 	struct timespec now;
 	int64_t at;
 
-	if (!have_key)
-		return no_key(e);
-	if (!take_head(c, a, chain, &head, e))
+	if (!take_head(c, a, chain, locked, &head, e))
 		return false;
 	/* Under the lock, so that times go up as the numbers do, clocks permitting. */
 	(void)clock_gettime(CLOCK_REALTIME, &now);
@@ -304,7 +313,10 @@ bool audit_write_all(struct pg_conn *c, struct arena *a, const struct actor *who
 bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who, const struct audit_entry *entry,
 		 struct err *e)
 {
-	return audit_write_all(c, a, who, entry, 1, e);
+	struct pg_result *head;
+
+	return audit_ask_head(c, a, entry->project_ref != NULL ? entry->project_ref : "", &head, e) && pg_flush(c, e) &&
+	       audit_write_all(c, a, who, entry, 1, head, e);
 }
 
 static bool read_rows(const struct pg_result *r, struct arena *a, struct audit_rows *out, struct err *e)

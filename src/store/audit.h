@@ -33,9 +33,14 @@ void audit_use_key(const struct crypto_key *master);
  */
 MUST_CHECK bool audit_write(struct pg_conn *c, struct arena *a, const struct actor *who,
 			    const struct audit_entry *entry, struct err *e);
-/* Several entries of one chain, at least one. */
+/* Several entries of one chain, at least one, behind the head that audit_ask_head() has locked. */
 MUST_CHECK bool audit_write_all(struct pg_conn *c, struct arena *a, const struct actor *who,
-				const struct audit_entry *entries, size_t count, struct err *e);
+				const struct audit_entry *entries, size_t count, const struct pg_result *head,
+				struct err *e);
+/* Locks the chain's head, for who writes without asking anything more. Queued: the last of a group by which the
+ * transaction has locked whatever it locks. */
+MUST_CHECK bool audit_ask_head(struct pg_conn *c, struct arena *a, const char *chain, struct pg_result **out,
+			       struct err *e);
 
 /* One row, as it was read. */
 struct audit_row {

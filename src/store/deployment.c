@@ -1,5 +1,6 @@
 #include "store/deployment.h"
 
+#include "store/audit.h"
 #include "store/node.h"
 
 #include <string.h>
@@ -55,7 +56,8 @@ static const struct pg_stmt lock_project = {
 	" (extract(epoch FROM clock_timestamp()) * 1000)::int8, settings::text, secrets_revision",
 };
 /* The project's row is locked, so nobody else moves an active version between this and the update, and no node comes
- * (back) to life that is not seen here. */
+ * (back) to life that is not seen here. The functions are locked before the head of the audit chain, as by who stores a
+ * bundle. */
 static const struct pg_stmt select_before = {
 	"activate_before",
 	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4, (extract(epoch FROM f.updated_at) * 1000)::int8,"
@@ -67,7 +69,7 @@ static const struct pg_stmt select_before = {
 	"  AND n.alive_until > clock_timestamp())"
 	" FROM unnest($1::text[], $4::int8[]) WITH ORDINALITY u (id, version, n) CROSS JOIN LATERAL"
 	" (SELECT * FROM functions_admin.edge_functions f WHERE f.id = u.id::uuid AND f.project_ref = $2"
-	"  AND (f.deleted_at IS NULL OR $3::bool) OFFSET 0) f ORDER BY u.n",
+	"  AND (f.deleted_at IS NULL OR $3::bool) OFFSET 0 FOR NO KEY UPDATE) f ORDER BY u.n",
 };
 /* The deployments as well. One that has ended already stays as it is: another process took this one for dead. */
 static const struct pg_stmt lock_deployments = {
@@ -247,6 +249,7 @@ struct before {
 	struct pg_result *lock;
 	struct pg_result *functions;
 	struct pg_result *deployments;
+	struct pg_result *head;
 	size_t deployment_count;
 };
 
@@ -275,7 +278,7 @@ static bool ask_before(struct pg_conn *c, struct arena *a, const struct activati
 	return pg_queue(c, a, &keep_plans, NULL, NULL, e) && pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
 	       pg_queue(c, a, &select_before, &functions, &out->functions, e) &&
 	       (out->deployment_count == 0 || pg_queue(c, a, &lock_deployments, &deployments, &out->deployments, e)) &&
-	       pg_flush(c, e);
+	       (set->restore || audit_ask_head(c, a, set->project_ref, &out->head, e)) && pg_flush(c, e);
 }
 
 /* Notes what is replaced, and holds the caller to what it has seen. */
@@ -393,16 +396,24 @@ static bool finish_deployments(struct pg_conn *c, struct arena *a, const struct 
 }
 
 bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set, const struct actor *who,
-			 struct err *e)
+			 const struct pg_result **audit_head, struct err *e)
 {
 	struct before before;
 	struct columns col;
 
 	if (!make_columns(a, set->items, set->count, &col))
 		return err_no_memory(e);
-	return ask_before(c, a, set, &col, &before, e) && check_before(&before, set, &col, e) &&
-	       write_functions(c, a, set, &col, e) && write_release(c, a, set, &col, who, e) &&
-	       finish_deployments(c, a, set, e) && (set->alone || node_wake(c, a, set->project_ref, e));
+	if (!ask_before(c, a, set, &col, &before, e) || !check_before(&before, set, &col, e))
+		return false;
+	if (!write_functions(c, a, set, &col, e) || !write_release(c, a, set, &col, who, e) ||
+	    !finish_deployments(c, a, set, e) || (!set->alone && !node_wake(c, a, set->project_ref, e)))
+		return false;
+	/* Who brings a slug back may have to wait for who makes it anew at this moment, and must not hold the head
+	 * then. */
+	if (set->restore && (!audit_ask_head(c, a, set->project_ref, &before.head, e) || !pg_flush(c, e)))
+		return false;
+	*audit_head = before.head;
+	return true;
 }
 
 void deployment_explain(const struct pg_conn *c, const struct activation_set *set, struct err *e)

@@ -37,11 +37,12 @@ MUST_CHECK bool deployment_fail_abandoned(struct pg_conn *c, struct arena *a, co
  * and not deleted (ERR_NOT_FOUND otherwise; set->restore takes deleted ones as well) and as the caller has seen it
  * (ERR_PRECONDITION), moves the active versions, adds one to the generation, writes the release and its items, and ends
  * the deployments as active, or refuses where one has ended meanwhile (ERR_CONFLICT). Fills what the set has for
- * results. What it writes is queued (store/pg.h): where a later call fails by it, deployment_explain() puts the error
- * in the words of the activation.
+ * results. What it writes is queued (store/pg.h): where this or a later call fails by it, deployment_explain() puts the
+ * error in the words of the activation. What it locks it has locked before it returns, and last of all the head of the
+ * project's audit chain, for audit_write_all().
  */
 MUST_CHECK bool deployment_activate(struct pg_conn *c, struct arena *a, struct activation_set *set,
-				    const struct actor *who, struct err *e);
+				    const struct actor *who, const struct pg_result **audit_head, struct err *e);
 void deployment_explain(const struct pg_conn *c, const struct activation_set *set, struct err *e);
 
 /* The newest first, those behind the deployment `after` (NULL: all), at most limit; of one function where slug is not

@@ -35,18 +35,23 @@ static const struct pg_stmt select_one_active = {
 };
 /* The version that a rollback goes to: the given one, or with 0 that which the present one took the place of, as the
  * newest release that made the present one active tells; and, where $4 asks for it, whether the runtime has ever booted
- * it, for which all deployments of the function are read. */
-static const struct pg_stmt select_rollback = {
-	"function_find_rollback",
-	"SELECT " COLUMNS ", " VERSION_COLUMNS ", $4::bool AND EXISTS (SELECT FROM "
+ * it, for which all deployments of the function are read. What is found gets its deployment. */
+static const struct pg_stmt start_rollback = {
+	"function_start_rollback",
+	"WITH found AS (SELECT " COLUMNS ", " VERSION_COLUMNS ", $4::bool AND EXISTS (SELECT FROM "
 	"functions_admin.edge_function_deployments d"
-	" WHERE d.function_id = f.id AND d.version = v.version AND d.boot_check IS NOT NULL)"
+	" WHERE d.function_id = f.id AND d.version = v.version AND d.boot_check IS NOT NULL),"
+	" f.id AS of_function, v.version AS of_version"
 	" FROM functions_admin.edge_functions f CROSS JOIN LATERAL (SELECT * FROM "
 	"functions_admin.edge_function_versions v WHERE v.function_id = f.id"
 	" AND v.version = CASE WHEN $3::int4 > 0 THEN $3::int4 ELSE (SELECT i.version_before FROM "
 	"functions_admin.release_items i WHERE i.function_id = f.id AND i.version_after = f.active_version"
 	" AND i.version_before IS DISTINCT FROM i.version_after ORDER BY i.release_id DESC LIMIT 1) END OFFSET 0) "
-	"v" OF_PROJECT " AND f.slug = $2 AND f.active_version IS NOT NULL",
+	"v" OF_PROJECT " AND f.slug = $2 AND f.active_version IS NOT NULL), started AS (INSERT INTO "
+	"functions_admin.edge_function_deployments (id, function_id, version, status, created_by, request_id, "
+	"instance_id)"
+	" SELECT $5::uuid, of_function, of_version, 'pending', $6, $7, $8::uuid FROM found)"
+	" SELECT * FROM found",
 };
 static const struct pg_stmt select_version = {
 	"function_find_version",
@@ -242,28 +247,34 @@ bool function_ask_version(struct pg_conn *c, struct arena *a, const char *projec
 	return pg_queue(c, a, &select_version, &p, out, e);
 }
 
-bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug, int version,
-			    struct function *out, bool *booted, struct err *e)
+bool function_ask_rollback(struct pg_conn *c, struct arena *a, const struct rollback_start *start,
+			   struct pg_result **out, struct err *e)
 {
 	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
 
-	pg_text(&p, project_ref);
-	pg_text(&p, slug);
-	pg_int(&p, version);
-	pg_bool(&p, booted != NULL);
-	if (!pg_query(c, a, &select_rollback, &p, &r, e))
-		return false;
+	pg_text(&p, start->project_ref);
+	pg_text(&p, start->slug);
+	pg_int(&p, start->version);
+	pg_bool(&p, start->asks_booted);
+	pg_text(&p, start->deployment_id);
+	pg_text(&p, start->who->name);
+	pg_text(&p, start->who->request_id);
+	pg_text(&p, start->instance);
+	return pg_queue(c, a, &start_rollback, &p, out, e);
+}
+
+bool function_read_rollback(struct pg_conn *c, struct arena *a, const struct rollback_start *start,
+			    const struct pg_result *r, struct function *out, bool *booted, struct err *e)
+{
 	if (pg_rows(r) > 0) {
-		if (booted != NULL)
-			*booted = pg_get_bool(r, 0, COLUMN_COUNT + VERSION_COLUMN_COUNT);
+		*booted = pg_get_bool(r, 0, COLUMN_COUNT + VERSION_COLUMN_COUNT);
 		return read_with_version(r, 0, a, out) ? true : err_no_memory(e);
 	}
 	/* Which of the two is missing? */
-	if (!function_find_active(c, a, project_ref, slug, out, e))
+	if (!function_find_active(c, a, start->project_ref, start->slug, out, e))
 		return false;
-	if (version > 0)
-		return version_not_found(version, e);
+	if (start->version > 0)
+		return version_not_found(start->version, e);
 	(void)err_set(e, ERR_CONFLICT, "nothing_before", "No version was active before the present one");
 	return err_hint(e, "Name the version to go to: GET .../versions lists them.");
 }

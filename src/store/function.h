@@ -36,13 +36,25 @@ MUST_CHECK bool function_ask_version(struct pg_conn *c, struct arena *a, const c
 				     int version, struct pg_result **out, struct err *e);
 MUST_CHECK bool function_read_version(const struct pg_result *r, struct arena *a, struct function *out, struct err *e);
 
+struct rollback_start {
+	const char *project_ref;
+	const char *slug;
+	int version;               /* 0: the one that was active before the present one */
+	bool asks_booted;          /* whether the runtime has booted it before is of interest */
+	const char *deployment_id; /* of the pending deployment that it gets */
+	const char *instance;      /* the process that carries it out (service/heartbeat.h) */
+	const struct actor *who;
+};
+
 /*
- * As function_find_active(), with the version to go back to: `version`, or with 0 the one that was active before the
- * present one (ERR_CONFLICT: there is none). *booted: the runtime has booted that version before; NULL: not
- * asked for.
+ * An active function with the version to go back to, and in the same statement its deployment, as deployment_insert()
+ * would add it. Asked for like the lists. ERR_NOT_FOUND: function or version is missing; ERR_CONFLICT: there is no
+ * version before; then no deployment was added. *booted: the runtime has booted that version before.
  */
-MUST_CHECK bool function_find_rollback(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,
-				       int version, struct function *out, bool *booted, struct err *e);
+MUST_CHECK bool function_ask_rollback(struct pg_conn *c, struct arena *a, const struct rollback_start *start,
+				      struct pg_result **out, struct err *e);
+MUST_CHECK bool function_read_rollback(struct pg_conn *c, struct arena *a, const struct rollback_start *start,
+				       const struct pg_result *r, struct function *out, bool *booted, struct err *e);
 
 /* The function of this slug that was deleted last, without a version; one that has served before one that never did. */
 MUST_CHECK bool function_find_deleted(struct pg_conn *c, struct arena *a, const char *project_ref, const char *slug,

@@ -572,7 +572,7 @@ static const char *const begin_snapshot[] = {"BEGIN ISOLATION LEVEL REPEATABLE R
 static bool may_repeat(const struct pg_conn *c, bool commit)
 {
 	if (c->begin != NULL)
-		return !commit || c->begin == begin_snapshot;
+		return !commit || c->begin != begin_plain;
 	if (in_transaction(c))
 		return false;
 	for (const struct queued *q = c->queue; q != NULL; q = q->next)

@@ -123,7 +123,8 @@ MUST_CHECK bool pg_with_deadline(struct pg_conn *c, struct err *e);
 /* Each goes out with the first statement. False only where a transaction is open already. */
 MUST_CHECK bool pg_begin(struct pg_conn *c, struct err *e);
 /* As pg_begin, but its commit need not wait for the disk: only where a later, waiting commit of the same deploy covers
- * it. */
+ * it. Where it begins and commits in one group, that may be carried out twice, if the connection dies meanwhile: what
+ * is in it does no more then, or is refused. */
 MUST_CHECK bool pg_begin_lazy(struct pg_conn *c, struct err *e);
 /* One consistent picture over several reads. */
 MUST_CHECK bool pg_begin_snapshot(struct pg_conn *c, struct err *e);

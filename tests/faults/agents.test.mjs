@@ -56,7 +56,7 @@ const COVERED = {
   'prepare.staged': DEPLOYS, 'prepare.booted': DEPLOYS, 'release.file_built': [...DEPLOYS, 'start'],
   'stub.made': ['first deploy'], 'stub.linked': DEPLOYS, 'apply.stub_switched': DEPLOYS, 'apply.before_manifest': SHOWS, 'apply.after_manifest': SHOWS,
   'put.written': [...SHOWS, 'secrets'], 'put.renamed': [...SHOWS, 'secrets'], 'unlink.file_removed': ['delete'], 'unlink.moved': ['delete'],
-  'secrets.before_file': ['secrets'], 'secrets.delivered': ['secrets', 'start'], 'reconcile.applied': ['start'],
+  'secrets.before_file': ['secrets'], 'secrets.delivered': ['secrets', 'start'], 'manifest.kept': ['start'], 'reconcile.applied': ['start'],
 };
 
 async function host(command, of) {

@@ -203,7 +203,7 @@ export const COVERED = {
   'activate.before_commit': ACTIVATES, 'activate.after_commit': ACTIVATES, 'activate.confirmed': ['deploy', 'bundle', 'bulk', 'rollback', 'remove', 'promote', 'traffic'],
   'take_back.begun': ['smoke'], 'take_back.committed': ['smoke'], 'take_back.shown': ['smoke'], 'take_back.recorded': ['smoke'],
   'verified.recorded': ['deploy', 'bundle', 'bulk', 'rollback', 'later'],
-  'bulk.before_commit': ['bulk'], 'bulk.after_commit': ['bulk'], 'change.after_commit': ['rollback', 'traffic', 'configure', 'restore'],
+  'bulk.before_commit': ['bulk'], 'bulk.after_commit': ['bulk'], 'change.picked': ['rollback', 'traffic'], 'change.after_commit': ['configure', 'restore'],
   'promote.after_commit': ['promote'], 'undo.after_commit': ['undo'],
   'repeat.begun': ['repeat'], 'repeat.handled': ['repeat'], 'repeat.kept': ['repeat'],
   'project.after_commit': ['settings'], 'defaults.after_commit': ['defaults'], 'rename.after_commit': ['rename'],
@@ -214,7 +214,7 @@ export const COVERED = {
   'apply.after_manifest': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
   'put.written': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'secrets'], 'put.renamed': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'secrets'],
   'unlink.file_removed': ['remove'], 'unlink.moved': ['remove'], 'remove.renamed': ['remove', 'recover'],
-  'reconcile.applied': ['rebuild', 'recover'],
+  'manifest.kept': ['rebuild', 'recover'], 'reconcile.applied': ['rebuild', 'recover'],
   'secrets.after_commit': ['secrets'], 'secrets.before_file': ['secrets'], 'secrets.delivered': ['secrets', 'rebuild'], 'rotate.after_commit': ['rotate'],
   'prune.functions_removed': ['prune'], 'prune.before_commit': ['prune'], 'prune.versions_removed': ['prune'], 'prune.blobs_removed': ['prune'], 'prune.releases_removed': ['prune'],
 };
@@ -252,7 +252,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
   const armed = path.join(service.folder, 'crash'), elsewhere = path.join(service.folder, 'other');
   const raw = { getTypeParser: () => (value) => value };
   const power = shim && powerOf(service.functionsDir, shim, service.folder);
-  let client, proved;
+  let client, proved, hadManifest = false;
 
   service.writeConfig({ runtime_url: runtime.url });
   fs.mkdirSync(elsewhere);
@@ -288,6 +288,7 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     disarm: () => fs.rmSync(armed, { force: true }),
     start() {
       power?.begin();
+      hadManifest = fs.existsSync(path.join(service.functionsDir, '.functions-admin/manifest.kept.json'));
       return service.start({ env: { FA_CRASH_FILE: armed, ...env, ...power?.env }, within: 120_000 });
     },
     async remove() {
@@ -300,11 +301,18 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
     },
   };
 
+  /** As runtime/main does. */
+  function readManifest() {
+    const read = (name) => JSON.parse(fs.readFileSync(path.join(service.functionsDir, '.functions-admin', name), 'utf8'));
+    try { return read('manifest.json'); } catch { return read('manifest.kept.json'); }
+  }
+
   /** The program was killed. What PostgreSQL has not written, a transaction that was begun lazily for example, is lost too. */
   async function loseEverything() {
     await at.disconnect();
     await postgres.stop('SIGQUIT');
     const kept = power.cut(random);
+    if (hadManifest) assert.equal(readManifest().format, 1, 'a main service that starts first finds a whole manifest');
     await postgres.start();
     await at.connect();
     return kept;

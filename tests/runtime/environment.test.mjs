@@ -1,5 +1,6 @@
 // What a function finds in its environment, and what it must never find there.
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { boot, FunctionsFolder, startRuntime } from "../lib/runtime.mjs";
 
@@ -119,5 +120,22 @@ describe("environment", () => {
     }
     functions.activate();
     assert.equal(await (await fetch(`${runtime.url}/stays`)).text(), "here");
+  });
+
+  it("begins with the kept manifest where a loss of power left a part of the other", async () => {
+    const { replaceFile } = await import("../lib/runtime.mjs");
+    functions.deploy("kept", 1, `Deno.serve(() => new Response("kept"));`);
+    const own = `${functions.folder}/.functions-admin`, manifest = fs.readFileSync(`${own}/manifest.json`, "utf8");
+    replaceFile(`${own}/manifest.kept.json`, manifest);
+    replaceFile(`${own}/manifest.json`, manifest.slice(0, 40));
+    const second = await startRuntime({ functionsDir: functions.folder, env: CONTAINER });
+    try {
+      assert.equal(await (await fetch(`${second.url}/kept`)).text(), "kept");
+      functions.deploy("kept", 2, `Deno.serve(() => new Response("newer"));`);
+      assert.equal(await (await fetch(`${second.url}/kept`)).text(), "newer");
+    } finally {
+      await second.stop();
+      fs.rmSync(`${own}/manifest.kept.json`);
+    }
   });
 });
