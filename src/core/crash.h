@@ -8,8 +8,9 @@
 #define FA_CORE_CRASH_H
 
 #ifdef FA_CRASH_POINTS
-/* Kills the process at the Nth time that it comes by, from when the file that FA_CRASH_FILE names says "NAME:N".
- * Thread-safe. The name comes with a mark before it, by which the test finds it in the program. */
+/* Kills the process at the Nth time that it comes by, from when the file that FA_CRASH_FILE names says "NAME:N";
+ * the file goes before. Thread-safe. The name comes with a mark before it, by which the test finds it in the program.
+ */
 void crash_point(const char *marked_name);
 #define FA_CRASH_POINT(name) crash_point("crash point: " name)
 #else

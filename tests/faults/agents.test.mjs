@@ -66,8 +66,13 @@ async function host(command, of) {
   return {
     service, runtime,
     arm: (point, count) => fs.writeFileSync(armed, `${point}:${count}`),
-    disarm: () => fs.rmSync(armed, { force: true }),
-    start: () => service.start({ env: { FA_CRASH_FILE: armed } }),
+    /** Whether it is killed: the program takes the file away before that. */
+    async disarm() {
+      try { fs.unlinkSync(armed); return false; } catch (error) { assert.equal(error.code, 'ENOENT'); }
+      assert.equal(await service.ended(), 'SIGKILL');
+      return true;
+    },
+    start: () => service.start({ env: { FA_CRASH_FILE: armed }, within: 120_000 }),
     get killed() { return service.child.signalCode === 'SIGKILL'; },
     async end() { await service.stop('SIGKILL'); await service.remove(); await runtime.stop(); },
   };
@@ -132,8 +137,7 @@ async function cycle(point, action, count) {
   await until('it follows, or is killed', async () => east.killed || (asking ? answer && await saysSo('') : await saysSo(first)));
   // This one is right behind what was waited for.
   if (point === 'node.reported' && count === 1) await until('it is killed', () => east.killed);
-  east.disarm();
-  const { killed } = east;
+  const killed = await east.disarm();
   if (killed && send) {
     const meanwhile = await shown(east), is = (texts) => Object.keys(changes).every((slug) => meanwhile[slug] === texts[slug]);
     assert.deepEqual({ ...meanwhile, ...changes }, { ...old, ...changes }, 'nothing else changes');

@@ -360,11 +360,13 @@ export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
       if (!(await at.picture()).one) await deploy(at, 'one', fresh('again'));
       const context = await spec.prepare?.(at), before = await at.picture(), refused = await at.refused();
       if (spec.command) {
-        at.arm(point, count);
-        const command = service.run(...spec.command, { env: { FA_CRASH_FILE: armed } });
+        // The command is to come by, not the program that serves.
+        const own = `${armed}-command`;
+        fs.writeFileSync(own, `${point}:${count}`);
+        const command = service.run(...spec.command, { env: { FA_CRASH_FILE: own } });
+        fs.rmSync(own, { force: true });
         reached = command.signal === 'SIGKILL';
         assert.ok(reached || command.status === 0, command.stderr);
-        at.disarm();
         await service.stop('SIGKILL');
       } else if (spec.start) {
         await service.stop();
@@ -445,7 +447,7 @@ export async function killedImport(postgres, point, { shim, random } = {}) {
     fs.writeFileSync(armed, `${point}:1`);
     service.run('import');
     assert.equal(await service.ended(), 'SIGKILL', `${point} was come by`);
-    fs.rmSync(armed);
+    fs.rmSync(armed, { force: true });
     power?.cut(random);
     await service.start();
     assert.deepEqual(service.staging(), []);
