@@ -4,14 +4,17 @@
 // FA_OLD_BINARY names an earlier build of the program, for the part that needs one.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { promisify } from 'node:util';
+import pg from 'pg';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import { agree } from '../lib/agree.mjs';
+import { randomNumbers } from './cycle.mjs';
 import { counting } from './report.mjs';
-import { REF, ROOT, makeService, startPostgres, startRuntime, temporaryFolder, until } from '../lib/service.mjs';
+import { betweenStatements } from './statements.mjs';
+import { BINARY, REF, ROOT, makeService, startPostgres, startRuntime, temporaryFolder, until } from '../lib/service.mjs';
 
 const counts = counting('upgrade.test.mjs');
 const FOLDER = path.join(ROOT, 'sql/migrations');
@@ -122,46 +125,140 @@ describe('from the schema of an earlier migration, with data in it', () => {
         assert.equal(verified.status, 0, verified.stdout + verified.stderr);
       } finally { await at.end(); }
     }));
-});
 
-test('a migration loses its connection at each statement that defines something, and is run again', counts.of('connection lost at each statement of the migrations that defines something', 'a migration is in force wholly or not at all; the next run ends with the same schema', async (times) => {
-  const at = await served(postgres, { start: false }), { service } = at;
-  try {
-    // Sequences are not rolled back, so that it counts on over runs.
-    psql(postgres, service.database, `CREATE SCHEMA harm; CREATE SEQUENCE harm.passed; CREATE TABLE harm.at (n bigint);
-      CREATE FUNCTION harm.cut() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-      BEGIN IF nextval('harm.passed') = (SELECT n FROM harm.at) THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; END $$;
-      CREATE EVENT TRIGGER cut ON ddl_command_end EXECUTE FUNCTION harm.cut();`);
-    const schema = () => psql(postgres, service.database, `SELECT md5(string_agg(format('%s %s %s %s %s', c.relname, c.relkind, a.attname, a.atttypid::regtype, pg_get_expr(d.adbin, d.adrelid)), ',' ORDER BY c.relname, a.attnum))
-      FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-      WHERE c.relnamespace = 'functions_admin'::regnamespace AND NOT c.relispartition AND c.relname NOT LIKE 'function_events_2%';`);
-    const from = (n) => psql(postgres, service.database, `DROP SCHEMA IF EXISTS functions_admin CASCADE; SELECT setval('harm.passed', 1, false); TRUNCATE harm.at; INSERT INTO harm.at VALUES (${n});`);
-    const levels = new Set();
-    from(0);
-    assert.equal(service.run('migrate').status, 0);
-    const right = schema(), statements = Number(psql(postgres, service.database, 'SELECT last_value FROM harm.passed;'));
-    assert.ok(statements > 100, `${statements}`);
-    for (let n = 1; n <= statements; n += LONG ? 1 : statements >> 2) {
-      times();
-      from(n);
-      const cut = service.run('migrate');
-      assert.equal(cut.status, 3, `cut at ${n}: ${cut.stderr}`);
-      assert.match(cut.stderr, /^functions-admin: .*The database cannot be reached$/m, 'it says so');
-      // Each migration is in force wholly, or not at all.
-      const there = psql(postgres, service.database, "SELECT to_regclass('functions_admin.schema_migrations') IS NOT NULL;") === 't';
-      const level = there ? Number(service.sql('SELECT coalesce(max(version), 0) FROM functions_admin.schema_migrations')) : 0;
-      if (there) assert.equal(service.sql('SELECT count(*) FROM functions_admin.schema_migrations'), `${level}`);
-      levels.add(level);
-      const again = service.run('migrate', ['--json']);
-      assert.equal(again.status, 0, again.stderr);
-      assert.equal(JSON.parse(again.stdout).applied, NEWEST - level);
-      assert.equal(schema(), right, `cut at ${n}`);
+  describe('a migration is interrupted at each of its statements', { timeout: 3_600_000 }, () => {
+    const folder = temporaryFolder('fa-between-'), DATABASE = 'interrupted';
+    const HARMS = {
+      'the server refuses it': { statement: "DO $$ BEGIN RAISE 'refused by the test'; END $$", status: 1, says: /refused by the test/ },
+      'the connection is lost': { statement: 'SELECT pg_terminate_backend(pg_backend_pid())', status: 3, says: /The database cannot be reached/ },
+      'kill -9 of the server process': { statement: "COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID'", status: 3, says: /The database cannot be reached/ },
+      'kill -9 of the program': { statement: 'SELECT pg_advisory_xact_lock(1)', killed: true },
+    };
+    const names = Object.keys(HARMS), seed = Number(process.env.SEED ?? randomInt(2 ** 31)), next = randomNumbers(seed);
+    let service, proxy, plain;
+
+    before(async () => {
+      console.log(`SEED=${seed} repeats this run`);
+      service = makeService(postgres, { migrate: false });
+      plain = service.database;
+      fs.chmodSync(folder, 0o777);
+      proxy = await betweenStatements(postgres, folder);
+      service.writeConfig({ database_url: `postgresql://postgres@/${DATABASE}?host=${encodeURIComponent(folder)}` });
+      psql(postgres, 'postgres', 'GRANT pg_execute_server_program TO postgres;');
+    });
+    after(async () => {
+      proxy?.close();
+      await service?.remove();
+    });
+
+    const copy = (template, name) => psql(postgres, 'postgres', `DROP DATABASE IF EXISTS ${name} WITH (FORCE); CREATE DATABASE ${name} TEMPLATE ${template} OWNER postgres;`);
+    /** The lines of all that a database holds: its schema, rights and rows, without when each migration was applied, and who a new project is. */
+    function whole(database = DATABASE) {
+      const done = spawnSync(path.join(postgres.bin, 'pg_dump'), ['-h', postgres.folder, '-U', 'supabase_admin', database], { encoding: 'utf8', maxBuffer: 1 << 28 });
+      assert.equal(done.status, 0, done.stderr);
+      return done.stdout.split('\n').filter((line) => line && !/^--|^\\(un)?restrict /.test(line)).map((line) => line
+        .replace(/^(\d+\t\d{4}_\w+\.sql\t\S+)\t.*/, '$1').replace(new RegExp(`^${REF}\\t.*\\t0\\t0\\t0\\t.*`), REF)).sort();
     }
-    if (LONG) assert.equal(levels.size, NEWEST + 1, `${[...levels]}`);
-    await service.start();
-    assert.equal((await service.deploy('one', '// one')).status, 201);
-  } finally { await at.end(); }
-}));
+    /** The program, beside which the proxy goes on. */
+    const migrate = (args = [], place = undefined, statement = undefined, begun = undefined) => new Promise((resolve) => {
+      proxy.begin(place, statement);
+      const child = execFile(BINARY, ['migrate', '--json', '--config', service.config, ...args], { env: { PATH: process.env.PATH } }, (error, stdout, stderr) => resolve({ status: child.exitCode, signal: child.signalCode, stdout, stderr }));
+      begun?.(child);
+    });
+    /** The server is at the statement when the program is killed, and goes on when nobody waits for it any more. */
+    async function kill(place, statement) {
+      const client = new pg.Client({ connectionString: postgres.url(DATABASE, 'supabase_admin') });
+      await client.connect();
+      try {
+        await client.query('SELECT pg_advisory_lock(1)');
+        const reached = async () => (await client.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND NOT granted")).rowCount > 0;
+        return await migrate([], place, statement, (child) => { until('the server is at the statement', reached).finally(() => child.kill('SIGKILL')); });
+      } finally { await client.end(); }
+    }
+    /** The server takes connections, and has none that does something to the database. */
+    const quiet = () => until('the server is quiet', async () => {
+      const client = new pg.Client({ connectionString: postgres.url('postgres', 'supabase_admin') });
+      client.on('error', () => {});
+      try {
+        await client.connect();
+        return (await client.query('SELECT FROM pg_stat_activity WHERE datname = $1', [DATABASE])).rowCount === 0;
+      } catch { return false; } finally { await client.end().catch(() => {}); }
+    });
+
+    /** What a migration from this level does when nothing happens to it: its places up to the first commit, and what is there before, then, and at its end. */
+    async function known(level) {
+      psql(postgres, plain, 'DROP SCHEMA IF EXISTS functions_admin CASCADE;');
+      if (level > 0) atLevel(service, level);
+      copy(plain, 'level');
+      copy('level', DATABASE);
+      const done = await migrate(), { places } = proxy, final = whole();
+      assert.equal(done.status, 0, done.stderr);
+      const following = fs.readFileSync(level + 1 < NEWEST ? path.join(FOLDER, MIGRATIONS[level + 1]) : path.join(ROOT, 'sql/service_role.sql'), 'utf8');
+      // What a new session is told comes first.
+      const first = places.findIndex(({ script }) => script.includes('pg_advisory_lock')), end = places.findIndex(({ script }) => script === following);
+      assert.ok(0 < first && first < end);
+      copy('level', DATABASE);
+      assert.match((await migrate([], end, HARMS['the server refuses it'].statement)).stderr, HARMS['the server refuses it'].says);
+      return { level, first, end: level < NEWEST ? end : places.length, places, old: whole('level'), new: whole(), final };
+    }
+
+    /** The level that is there as a whole, and whether all is as before. */
+    function left(at, where) {
+      const there = whole(), is = (other) => isDeepStrictEqual(there, other);
+      if (is(at.old)) return { level: at.level, untouched: true };
+      if (is(at.new) || is(at.final)) return { level: Math.min(at.level + 1, NEWEST) };
+      // Before the first migration their list is made.
+      assert.equal(at.level, 0, `neither old nor new: ${where}`);
+      assert.deepEqual(Object.keys(columnsOf(DATABASE)), [], where);
+      assert.equal(psql(postgres, DATABASE, 'SELECT count(*) FROM functions_admin.schema_migrations;'), '0', where);
+      return { level: 0 };
+    }
+
+    async function again(at, level, where) {
+      const status = await migrate(['--status']);
+      assert.deepEqual([status.status, JSON.parse(status.stdout).schema], [level < NEWEST ? 1 : 0, level], where);
+      const done = await migrate();
+      assert.equal(done.status, 0, `${where}\n${done.stderr}`);
+      assert.equal(JSON.parse(done.stdout).applied, NEWEST - level, where);
+      assert.deepEqual(whole(), at.final, `as if nothing had been: ${where}`);
+    }
+
+    /** Harms the migration at each of these places; where that leaves all as it was, the next one meets the same database. */
+    async function interrupt(at, places, name) {
+      const harm = HARMS[name];
+      let where, state = {};
+      for (const place of places) {
+        const held = counts.trying(`a migration is interrupted at a statement: ${name}`, 'old or new as a whole, with all data; migrated again it is as if nothing had been'), { script, end } = at.places[place];
+        where = `from ${at.level}, ${name}, place ${place} of ${at.end}, behind ${script.slice(0, end).slice(-200)}`;
+        if (!state.untouched) copy('level', DATABASE);
+        const cut = await (harm.killed ? kill(place, harm.statement) : migrate([], place, harm.statement));
+        if (harm.killed) assert.equal(cut.signal, 'SIGKILL', where);
+        else assert.ok(cut.status === harm.status && harm.says.test(cut.stderr), `${where}\n${cut.status} ${cut.stderr}`);
+        await quiet();
+        state = left(at, where);
+        if (!state.untouched) await again(at, state.level, where);
+        held();
+      }
+      if (state.untouched) await again(at, state.level, where);
+    }
+
+    for (let level = 0; level <= NEWEST; level++) {
+      const newest = level === NEWEST - 1, what = level < NEWEST ? MIGRATIONS[level] : 'the rights of the service';
+      test(what, { skip: !LONG && !newest && './check --long takes every one' }, async () => {
+        const at = await known(level), every = Array.from({ length: at.end - at.first }, (_, i) => at.first + i);
+        // In the short run each place once, whatever happens there.
+        const turns = LONG ? names.map((name) => [name, every]) : names.map((name, i) => [name, every.filter((place) => place % names.length === i)]);
+        for (const [name, places] of turns) await interrupt(at, places, name);
+        console.log(`${what}: ${every.length} places`);
+      });
+    }
+
+    test('one of the others, at places by chance', { skip: LONG && 'all were taken' }, async () => {
+      const at = await known(Math.floor(next() * (NEWEST - 1)));
+      for (const name of names) await interrupt(at, [at.first + Math.floor(next() * (at.end - at.first))], name);
+    });
+  });
+});
 
 describe('two versions of the program over one database', () => {
   test('the schema of a later release: the program that runs goes on, and starts, and migrate takes nothing back', counts.of('the schema of a later release under this program', 'goes on, starts, takes no rights away', async (times) => {
