@@ -143,7 +143,7 @@ static bool send_stream(struct call *c, struct event_filter *f, struct err *e)
 	sse_begin(c, &wait);
 	do
 		ok = event_find(c->service, c->arena, c->project.ref, f, &events, &count, e);
-	while (ok && count == 0 && bell_wait(&wait));
+	while (ok && count == 0 && sse_wait(c, &wait));
 	sse_answer(c, &wait);
 	if (ok && count == 0)
 		buf_printf(&c->resp->body, "id: %lld\n\n", (long long)f->id);

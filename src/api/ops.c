@@ -1,6 +1,7 @@
 #include "api/handlers.h"
 #include "core/embedded.h"
 #include "core/metrics.h"
+#include "service/bell.h"
 #include "service/drift.h"
 #include "service/function.h"
 #include "service/roster.h"
@@ -132,6 +133,7 @@ bool ops_metrics(struct call *c, struct err *e)
 		routes++;
 	metrics_render(out, routes, route_name);
 	render_pool(out, &pool);
+	gauge(out, "followers", "Requests that are held until there is something to tell.", bell_waiting());
 	render_inventory(out, c);
 	render_nodes(out, c);
 	render_folder(out, c->service);

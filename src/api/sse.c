@@ -33,6 +33,11 @@ void sse_begin(const struct call *c, struct bell_wait *w)
 		bell_begin(w, quarter > 0 ? quarter : 1);
 }
 
+bool sse_wait(const struct call *c, struct bell_wait *w)
+{
+	return bell_wait(w) && !request_gone(c->req);
+}
+
 void sse_answer(struct call *c, struct bell_wait *w)
 {
 	buf_printf(&c->resp->body, "retry: %d\n", w->held || sse_last(c) == NULL ? RETRY : RETRY_UNHELD);
@@ -85,7 +90,7 @@ bool sse_follow(struct call *c, const char *event, sse_look *look, void *ctx, st
 		doc = NULL;
 		ok = look(c, ctx, &doc, &seen, e) && digest(seen != NULL ? seen : doc, id, e);
 		json_decref(seen);
-	} while (ok && last != NULL && text_eq(last, id) && bell_wait(&wait));
+	} while (ok && last != NULL && text_eq(last, id) && sse_wait(c, &wait));
 	sse_answer(c, &wait);
 	if (ok && (last == NULL || !text_eq(last, id)))
 		return sse_put(c, id, event, doc, e);

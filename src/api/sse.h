@@ -19,6 +19,9 @@ const char *sse_last(const struct call *c);
 /* Before the first look. Who has seen nothing is not held. */
 void sse_begin(const struct call *c, struct bell_wait *w);
 
+/* As bell_wait(), for as long as the follower is there. */
+bool sse_wait(const struct call *c, struct bell_wait *w);
+
 /* Ends the wait, and begins the answer. */
 void sse_answer(struct call *c, struct bell_wait *w);
 

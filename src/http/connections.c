@@ -144,6 +144,13 @@ int connection_fd(const struct connection *k)
 	return k->fd;
 }
 
+bool connection_gone(const struct connection *k)
+{
+	struct pollfd fd = {.fd = k->fd, .events = POLLRDHUP};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
 void connection_deadline(struct connection *k, int64_t ms)
 {
 	atomic_store(&k->deadline, ms == 0 ? 0 : now_ms() + ms);

@@ -32,6 +32,9 @@ struct connection *connections_take_ready(struct connections *c);
 /* The descriptor, in blocking mode. */
 int connection_fd(const struct connection *k);
 
+/* Whether the peer has closed it, or its half of it, whatever is left to read. */
+bool connection_gone(const struct connection *k);
+
 /* The connection is shut down in `ms` from now, if no later call moves that; 0: never. */
 void connection_deadline(struct connection *k, int64_t ms);
 

@@ -102,6 +102,14 @@ static ssize_t read_body(void *ctx, void *out, size_t len)
 	return n == 0 && FCGX_GetError(x->fcgi.in) != 0 ? -1 : n;
 }
 
+/* The web server closes the connection where its client has gone. */
+static bool is_gone(void *ctx)
+{
+	const struct exchange *x = ctx;
+
+	return connection_gone(x->connection);
+}
+
 static bool write_all(int fd, struct iovec *part, int count)
 {
 	while (count > 0) {
@@ -182,7 +190,7 @@ static bool flush_out(void *ctx)
 
 static void answer(struct fcgi_server *s, struct exchange *x, struct arena *a)
 {
-	const struct request_source source = {.param = param, .read = read_body, .ctx = x};
+	const struct request_source source = {.param = param, .read = read_body, .gone = is_gone, .ctx = x};
 	const struct response_writer writer = {.write = write_out, .flush = flush_out, .ctx = x};
 	struct err e = ERR_INIT;
 	struct response resp;

@@ -235,6 +235,11 @@ bool request_read(struct request *r, void *out, size_t len, size_t *n, struct er
 	return true;
 }
 
+bool request_gone(const struct request *r)
+{
+	return r->source.gone != NULL && r->source.gone(r->source.ctx);
+}
+
 static void free_body(void *body)
 {
 	buf_free(body);

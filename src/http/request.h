@@ -21,6 +21,8 @@ struct request_source {
 	const char *(*param)(void *ctx, const char *name);
 	/* Up to len bytes of the body; 0 at its end, -1 when the peer went away. */
 	ssize_t (*read)(void *ctx, void *out, size_t len);
+	/* Whether the peer has gone, or sends no more; does not wait. NULL: nobody knows. */
+	bool (*gone)(void *ctx);
 	void *ctx;
 };
 
@@ -86,6 +88,10 @@ bool request_accepts(const struct request *r, const char *type);
  * truncated upload is never taken for a whole one.
  */
 MUST_CHECK bool request_read(struct request *r, void *out, size_t len, size_t *n, struct err *e);
+
+/* Whether nobody may be waiting for the answer any more. True only where the peer has closed the connection, or its
+ * half. */
+bool request_gone(const struct request *r);
 
 /* The whole body, at most max bytes (ERR_TOO_LARGE beyond), NUL-terminated in the arena. */
 MUST_CHECK bool request_body(struct request *r, size_t max, char **out, size_t *len, struct err *e);

@@ -68,3 +68,13 @@ void bell_end(struct bell_wait *w)
 	(void)pthread_mutex_unlock(&bell.lock);
 	w->held = false;
 }
+
+int64_t bell_waiting(void)
+{
+	int64_t n;
+
+	(void)pthread_mutex_lock(&bell.lock);
+	n = bell.waiting;
+	(void)pthread_mutex_unlock(&bell.lock);
+	return n;
+}

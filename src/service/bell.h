@@ -2,7 +2,7 @@
  * bell - those who wait for something to happen, and are told: followers of logs, deployments and nodes.
  *
  * Who waits holds a worker, so only so many may, and none for longer than BELL_HOLD_MS. What another process does rings
- * no bell here, so a wait also ends by itself after a second, to look again.
+ * no bell here, so a wait also ends by itself after a second, to look again, and to look whether the follower is there.
  */
 #ifndef FA_SERVICE_BELL_H
 #define FA_SERVICE_BELL_H
@@ -31,5 +31,8 @@ void bell_begin(struct bell_wait *w, int64_t most);
 bool bell_wait(struct bell_wait *w);
 
 void bell_end(struct bell_wait *w);
+
+/* How many wait. */
+int64_t bell_waiting(void);
 
 #endif

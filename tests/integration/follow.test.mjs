@@ -1,10 +1,11 @@
 // Server-sent events: how a deploy goes on while it runs, and deployments and logs followed by whoever waits for the next one.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { begin } from '../lib/fastcgi.mjs';
-import { makeService, multipart, REF, SERVICE_ROLE, startPostgres, startRuntime, until } from '../lib/service.mjs';
+import { makeService, multipart, REF, SERVICE_ROLE, startNginx, startPostgres, startRuntime, until } from '../lib/service.mjs';
 
 const SSE = { accept: 'text/event-stream' };
 let postgres, runtime, service;
@@ -162,4 +163,32 @@ test('what another process does is seen, and nobody who waits keeps the program 
   assert.equal(await service.stop(), 0);
   for (const answer of await Promise.all(three)) assert.match(answer.text, new RegExp(`^retry: \\d+\\nid: ${seen.id}\\n\\n$`));
   assert.ok(Date.now() - begun < 15_000, 'long before the 20 seconds');
+});
+
+/** How many are held. */
+const followers = async () => Number(/^functions_admin_followers (\d+)$/m.exec((await service.ask('GET', '/metrics')).text)[1]);
+/** Leaves with all of them, which are held, and sees their places free again long before their time is over. */
+async function leave(many, most, destroy) {
+  await until('all are held', async () => await followers() === many);
+  const [{ id }] = events((await deployments()).text);
+  if (many === most) assert.match((await deployments({ 'last-event-id': id })).text, /^retry: 10000\n/, 'no place is left');
+  destroy();
+  await until('their places are free', async () => await followers() === 0, 10_000);
+}
+
+test('who leaves is not held: the places of 64 followers are free at once', async () => {
+  await service.stop();
+  service.writeConfig({ workers: '256' });
+  await service.start();
+  const [{ id }] = events((await deployments()).text);
+  const many = Array.from({ length: 64 }, () => begin(service.socket, { path: `/v1/projects/${REF}/deployments`, headers: { ...SSE, authorization: `Bearer ${SERVICE_ROLE}`, 'last-event-id': id } }));
+  for (const { response } of many) response.catch(() => {});
+  await leave(64, 64, () => { for (const { socket } of many) socket.destroy(); });
+  // And through nginx.
+  const nginx = await startNginx(service);
+  try {
+    const few = Array.from({ length: 8 }, () => http.get({ socketPath: `${nginx.dir}/site.sock`, path: `/v1/projects/${REF}/deployments`, headers: { host: 'supabase.example', ...SSE, authorization: `Bearer ${SERVICE_ROLE}`, 'last-event-id': id }, agent: false }));
+    for (const request of few) request.on('error', () => {});
+    await leave(8, 64, () => { for (const request of few) request.destroy(); });
+  } finally { await nginx.stop(); }
 });

@@ -41,7 +41,7 @@ static ssize_t fake_read(void *ctx, void *out, size_t len)
 
 static bool init(struct request *r, struct arena *a, struct fake *f, const char *base, struct err *e)
 {
-	struct request_source source = {fake_param, fake_read, f};
+	struct request_source source = {.param = fake_param, .read = fake_read, .ctx = f};
 
 	return request_init(r, a, &source, base, e);
 }
