@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena *a = arena_new(0);
 	char *copy;
 	struct params p = {0};
-	struct request_source source = {param, read_nothing, &p};
+	struct request_source source = {.param = param, .read = read_nothing, .ctx = &p};
 	struct err e = ERR_INIT;
 	struct request r;
 	char *body;

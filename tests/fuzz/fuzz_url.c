@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *a = arena_new(0);
 	char *uri = arena_strndup(a, (const char *)data, size);
-	struct request_source source = {param, read_nothing, uri};
+	struct request_source source = {.param = param, .read = read_nothing, .ctx = uri};
 	struct err e = ERR_INIT;
 	struct request r;
 
