@@ -656,76 +656,89 @@ static bool in_list(const char *const *list, const char *name)
  * Out of sight at once, then removed at leisure: a crash in between leaves no half release under its name. Nor does a
  * loss of power: that they are out of sight is synced before anything in them goes.
  */
-struct removal {
+struct folder_removal {
 	struct folder *folder;
-	const char *slug;
 	char moved[FOLDER_TEMPORARY_SIZE]; /* below staging/ */
 	int from;
 	int to;
 };
 
-static bool begin_removal(struct removal *r, struct folder *f, const char *slug, struct err *e)
+static struct folder_removal *begin_removal(struct folder *f, const char *slug, struct err *e)
 {
-	*r = (struct removal){.folder = f, .slug = slug, .from = folder_dir_open(f->releases, slug), .to = -1};
-	if (r->from < 0)
-		return folder_failed(errno, "Opening the releases of", slug, e);
+	struct folder_removal *r = malloc(sizeof *r);
+
+	if (r == NULL) {
+		(void)err_no_memory(e);
+		return NULL;
+	}
+	*r = (struct folder_removal){.folder = f, .from = folder_dir_open(f->releases, slug), .to = -1};
 	folder_temporary_name(r->moved, "gone");
-	r->to = folder_dir_make(f->staging, r->moved, 0700);
-	if (r->to >= 0)
-		return true;
-	(void)close(r->from);
-	return folder_failed(errno, "Removing releases of", slug, e);
+	if (r->from >= 0 && (r->to = folder_dir_make(f->staging, r->moved, 0700)) >= 0)
+		return r;
+	(void)folder_failed(errno, "Removing releases of", slug, e);
+	if (r->from >= 0)
+		(void)close(r->from);
+	free(r);
+	return NULL;
 }
 
-static bool take_out(const struct removal *r, const char *release, struct err *e)
+static bool take_out(const struct folder_removal *r, const char *release, struct err *e)
 {
 	if (renameat(r->from, release, r->to, release) != 0)
-		return folder_failed(errno, "Removing a release of", r->slug, e);
+		return folder_failed(errno, "Removing release", release, e);
 	FA_CRASH_POINT("remove.renamed");
 	return true;
 }
 
-static bool end_removal(struct removal *r, struct err *e)
+bool folder_end_removal(struct folder_removal *r, struct err *e)
 {
 	bool ok = (fsync(r->from) == 0 && folder_remove_tree(r->folder->staging, r->moved)) ||
-		  folder_failed(errno, "Removing releases of", r->slug, e);
+		  folder_failed(errno, "Removing", r->moved, e);
 
 	(void)close(r->to);
 	(void)close(r->from);
+	free(r);
 	return ok;
 }
 
 bool folder_remove_release(struct folder *f, const char *slug, const char *release, struct err *e)
 {
-	struct removal r;
+	struct folder_removal *r = begin_removal(f, slug, e);
 	bool ok;
 
-	if (!begin_removal(&r, f, slug, e))
+	if (r == NULL)
 		return false;
-	ok = take_out(&r, release, e);
-	return end_removal(&r, e) && ok;
+	ok = take_out(r, release, e);
+	return folder_end_removal(r, e) && ok;
+}
+
+/* All but those to keep. *out is to be ended also where one of them could not be taken out; NULL: none was. */
+static bool take_out_all(struct folder *f, const char *slug, const char *const *keep, struct folder_removal **out,
+			 struct err *e)
+{
+	struct folder_removal *r = *out = begin_removal(f, slug, e);
+	DIR *dir = r != NULL ? entries_of(openat(r->from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : NULL;
+	struct dirent *entry;
+	bool ok = true;
+
+	if (dir == NULL)
+		return r != NULL ? folder_failed(errno, "Reading the releases of", slug, e) : false;
+	while ((entry = readdir(dir)) != NULL)
+		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") && !in_list(keep, entry->d_name))
+			ok = take_out(r, entry->d_name, e) && ok;
+	(void)closedir(dir);
+	return ok;
 }
 
 bool folder_remove_releases(struct folder *f, const char *slug, const char *const *keep, struct err *e)
 {
-	struct removal r;
-	struct dirent *entry;
-	bool ok = true;
-	DIR *dir;
+	struct folder_removal *r;
+	bool ok;
 
 	if (faccessat(f->releases, slug, F_OK, 0) != 0 && errno == ENOENT)
 		return true;
-	if (!begin_removal(&r, f, slug, e))
-		return false;
-	dir = entries_of(openat(r.from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	if (dir == NULL)
-		ok = folder_failed(errno, "Reading the releases of", slug, e);
-	while (dir != NULL && (entry = readdir(dir)) != NULL)
-		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, "..") && !in_list(keep, entry->d_name))
-			ok = take_out(&r, entry->d_name, e) && ok;
-	if (dir != NULL)
-		(void)closedir(dir);
-	ok = end_removal(&r, e) && ok;
+	ok = take_out_all(f, slug, keep, &r, e);
+	ok = (r == NULL || folder_end_removal(r, e)) && ok;
 	if (ok && keep[0] == NULL && unlinkat(f->releases, slug, AT_REMOVEDIR) != 0 && errno != ENOENT &&
 	    errno != ENOTEMPTY)
 		return folder_failed(errno, "Removing the releases of", slug, e);
@@ -768,20 +781,22 @@ const char **folder_releases(const struct folder *f, struct arena *a, const char
 	return !ok ? NULL : names != NULL ? names : arena_array(a, 2, sizeof *names);
 }
 
-bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count, struct err *e)
+bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count,
+			   struct folder_removal **out, struct err *e)
 {
 	struct arena *a = arena_new(0);
 	const char **names = NULL;
 	size_t found = 0;
 	bool ok = a != NULL && (names = folder_releases(f, a, slug, &found)) != NULL;
 
+	*out = NULL;
 	if (!ok) {
 		(void)err_set(e, ERR_INTERNAL, NULL, "Reading the releases of %s failed", slug);
 	} else if (found > count) {
 		qsort(names, found, sizeof *names, by_version_descending);
 		names[count] = active;
 		names[count + 1] = NULL;
-		ok = folder_remove_releases(f, slug, names, e);
+		ok = take_out_all(f, slug, names, out, e);
 	}
 	arena_free(a);
 	return ok;

@@ -94,9 +94,14 @@ MUST_CHECK bool folder_remove_release(struct folder *f, const char *slug, const 
 /* The names of what lies there, in no order, in the arena; NULL where it cannot be read or memory is out. */
 const char **folder_releases(const struct folder *f, struct arena *a, const char *slug, size_t *count);
 
-/* Removes the oldest releases of slug, by version, beyond the newest `count`; the active one always stays. */
+/* Takes the oldest releases of slug, by version, beyond the newest `count` out of sight; the active one always stays.
+ * *out: what folder_end_removal() then removes, also where this failed; NULL for none. */
+struct folder_removal;
 MUST_CHECK bool folder_prune_releases(struct folder *f, const char *slug, const char *active, size_t count,
-				      struct err *e);
+				      struct folder_removal **out, struct err *e);
+
+/* Waits for the disk, and frees r. What a crash leaves of them goes at the next start. */
+MUST_CHECK bool folder_end_removal(struct folder_removal *r, struct err *e);
 
 /* Calls fn for each of our stubs, and for each directory below .releases; slugs live for the call only. */
 MUST_CHECK bool folder_each_stub(struct folder *f, bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx,
@@ -146,6 +151,10 @@ int staging_open_dir(struct staging *s, const char *path);
 /* A descriptor of a file in it; flags as for open(2). -1 on error. */
 int staging_open(struct staging *s, const char *path, int flags);
 MUST_CHECK bool staging_remove(struct staging *s, const char *path, struct err *e);
+
+/* Nothing more is written: what staging_publish() waits for begins on a thread of its own, beside what the caller does
+ * meanwhile. */
+void staging_begin_sync(struct staging *s);
 
 /* Every file and directory reaches the disk; then it becomes .releases/<slug>/<release>, replacing one of that name. A
  * loss of power may take a new name away, never leave a part under it. */

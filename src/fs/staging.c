@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,11 @@ struct staging {
 	struct made_dir *dirs;
 	struct staged_file *files;
 	bool published;
+	/* staging_begin_sync() */
+	bool syncing;
+	pthread_t syncer;
+	bool synced;
+	struct err sync_error;
 };
 
 bool staging_new(struct staging **out, struct folder *f, struct err *e)
@@ -179,13 +185,37 @@ static bool sync_all(struct staging *s, struct err *e)
 	return fsync(s->dir) == 0 ? true : err_errno(e, errno, "Syncing a release");
 }
 
+static void *sync_beside(void *ctx)
+{
+	struct staging *s = ctx;
+
+	s->synced = sync_all(s, &s->sync_error);
+	return NULL;
+}
+
+void staging_begin_sync(struct staging *s)
+{
+	s->syncing = pthread_create(&s->syncer, NULL, sync_beside, s) == 0;
+}
+
+static bool end_sync(struct staging *s, struct err *e)
+{
+	if (!s->syncing)
+		return sync_all(s, e);
+	s->syncing = false;
+	(void)pthread_join(s->syncer, NULL);
+	if (!s->synced)
+		*e = s->sync_error;
+	return s->synced;
+}
+
 bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e)
 {
 	struct folder *f = s->folder;
 	bool ok = false;
 	int parent;
 
-	if (!sync_all(s, e))
+	if (!end_sync(s, e))
 		return false;
 	parent = folder_dir_make(f->releases, slug, f->mode);
 	if (parent < 0)
@@ -211,6 +241,8 @@ void staging_free(struct staging *s)
 {
 	if (s == NULL)
 		return;
+	if (s->syncing)
+		(void)pthread_join(s->syncer, NULL);
 	if (s->file >= 0)
 		(void)close(s->file);
 	sha256_free(s->sum);

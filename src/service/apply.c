@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "fs/release.h"
+#include "service/background.h"
 #include "service/contents.h"
 #include "service/drift.h"
 #include "service/hold.h"
@@ -552,15 +553,30 @@ bool apply_reconcile(struct service *s, struct err *e)
 	return ok;
 }
 
-void apply_tidy(struct service *s, const char *slug)
+static void end_removal(void *ctx)
+{
+	struct err failed = ERR_INIT;
+
+	if (!folder_end_removal(ctx, &failed))
+		log_warn("old releases cannot be removed now, the next start does it: %s", failed.message);
+}
+
+void apply_end_removal(struct folder_removal *r)
+{
+	if (r != NULL && !background_start(end_removal, r))
+		end_removal(r);
+}
+
+struct folder_removal *apply_tidy(struct service *s, const char *slug)
 {
 	static const char *const keep_none[] = {NULL};
+	struct folder_removal *removal = NULL;
 	const struct applied_item *shown;
 	struct err failed = ERR_INIT;
 	bool ok = true;
 
 	if (!service_shows(s))
-		return;
+		return NULL;
 	(void)pthread_mutex_lock(&s->apply_lock);
 	shown = applied_find(s->applied, slug);
 	if (drift_holds(s, slug))
@@ -568,10 +584,12 @@ void apply_tidy(struct service *s, const char *slug)
 	else if (shown == NULL)
 		ok = folder_remove_releases(s->folder, slug, keep_none, &failed);
 	else if (!shown->split)
-		ok = folder_prune_releases(s->folder, slug, shown->release, (size_t)s->cfg->max_disk_releases, &failed);
+		ok = folder_prune_releases(s->folder, slug, shown->release, (size_t)s->cfg->max_disk_releases, &removal,
+					   &failed);
 	(void)pthread_mutex_unlock(&s->apply_lock);
 	if (!ok)
 		log_warn("%s: old releases cannot be removed: %s", slug, failed.message);
+	return removal;
 }
 
 bool apply_sweep(struct service *s, struct err *e)

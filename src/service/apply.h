@@ -36,10 +36,13 @@ MUST_CHECK bool apply_secrets(struct service *s, struct err *e);
 
 /*
  * Removes the releases of slug that nothing needs: all of them where the folder no longer shows the function, else the
- * oldest beyond max_disk_releases. What fails is logged and tidied by a later call. For hold.c, which knows that nobody
- * uses them.
+ * oldest beyond max_disk_releases, and those are only out of sight: what is returned, NULL for nothing, is for
+ * apply_end_removal(). What fails is logged and tidied by a later call. For hold.c, which knows that nobody uses them.
  */
-void apply_tidy(struct service *s, const char *slug);
+struct folder_removal *apply_tidy(struct service *s, const char *slug);
+
+/* After the answer, where there is a thread for it. */
+void apply_end_removal(struct folder_removal *r);
 
 /* Removes the releases of versions that the database has no more: what retention.c took away. */
 MUST_CHECK bool apply_remove_gone(struct service *s, struct pg_conn *c, struct arena *a, struct err *e);

@@ -348,6 +348,9 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	FA_CRASH_POINT("deploy.staged");
 	if (req->progress != NULL)
 		req->progress(req->progress_ctx, "staged");
+	/* The disk and the database at the same time. Of a bundle one file goes before it is published. */
+	if (service_shows(s) && v.kind == KIND_SOURCE)
+		staging_begin_sync(upload_staging(req->upload));
 	if (!store_version(s, a, who, req, &files, &item, &v, e))
 		return false;
 	bell_ring();

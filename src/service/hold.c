@@ -98,6 +98,7 @@ const char **hold_list(struct service *s, struct arena *a, size_t *count)
 
 void hold_drop(struct service *s, const char *slug, bool tidy)
 {
+	struct folder_removal *removal = NULL;
 	struct held **at;
 	struct held *mine;
 
@@ -109,9 +110,10 @@ void hold_drop(struct service *s, const char *slug, bool tidy)
 	if (--mine->holders == 0) {
 		/* With the lock: nobody begins to use what is being removed. */
 		if (mine->tidy)
-			apply_tidy(s, mine->slug);
+			removal = apply_tidy(s, mine->slug);
 		*at = mine->next;
 		free(mine);
 	}
 	(void)pthread_mutex_unlock(&s->holds->lock);
+	apply_end_removal(removal);
 }

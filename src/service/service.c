@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "service/apply.h"
+#include "service/background.h"
 #include "service/contents.h"
 #include "service/current.h"
 #include "service/drift.h"
@@ -331,6 +332,8 @@ void service_close(struct service *s)
 {
 	if (s == NULL)
 		return;
+	/* Old releases may still be on their way out of the folder. */
+	background_wait();
 	service_close(atomic_load(&s->further));
 	service_close(s->nowhere);
 	drift_free(s->drift);
