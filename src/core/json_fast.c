@@ -3,6 +3,8 @@
 #include "core/json.h"
 #include "core/text.h"
 
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +78,27 @@ static size_t read_escape(struct reader *r, char *out)
 	return put_utf8(out, point);
 }
 
+/* A quote, a backslash, or a control character, which may not stand in a string as it is (RFC 8259, 7). */
+static bool ends_plain(char c)
+{
+	return c == '"' || c == '\\' || (unsigned char)c < 0x20;
+}
+
+/* The same of eight bytes at once: is it true of none? A byte below n leaves its high bit set in (word - n) & ~word. */
+static bool plain_word(const char *from)
+{
+	const uint64_t ones = UINT64_MAX / 0xFF;
+	uint64_t word;
+	uint64_t quote;
+	uint64_t backslash;
+
+	memcpy(&word, from, sizeof word);
+	quote = word ^ ones * '"';
+	backslash = word ^ ones * '\\';
+	return ((((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) &
+		ones * 0x80) == 0;
+}
+
 /* The string from its first byte on, past its closing quote. Ends with a NUL; the caller frees it. */
 static char *read_text(struct reader *r, size_t *len)
 {
@@ -83,11 +106,17 @@ static char *read_text(struct reader *r, size_t *len)
 	char *out;
 	size_t n = 0;
 
-	while (close < r->end && *close != '"') {
-		if ((unsigned char)*close < 0x20)
-			return NULL;
-		close += *close == '\\' ? 2 : 1;
+	for (;;) {
+		while (r->end - close >= (ptrdiff_t)sizeof(uint64_t) && plain_word(close))
+			close += sizeof(uint64_t);
+		while (close < r->end && !ends_plain(*close))
+			close++;
+		if (close >= r->end || *close != '\\')
+			break;
+		close += 2;
 	}
+	if (close < r->end && *close != '"')
+		return NULL;
 	/* An escape is never shorter than what it stands for. */
 	if (close >= r->end || (out = malloc((size_t)(close - r->at) + 1)) == NULL)
 		return NULL;

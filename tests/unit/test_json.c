@@ -2,6 +2,7 @@
 #include "core/json_fast.h"
 #include "helper.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static json_t *parse(struct arena *a, const char *text, struct err *e)
@@ -108,6 +109,34 @@ static void test_fast(void **state)
 	assert_null(json_fast("[1]\0", 4));
 	assert_null(json_fast("[\"a\0\"]", 6));
 	assert_null(json_fast("[1\0]", 4));
+}
+
+/* Strings are read eight bytes at a time: what ends one, or may not be in it, is seen wherever it stands among them. */
+static void test_fast_strings(void **state)
+{
+	static const char *const pieces[] = {"\\\"", "\\\\", "\\n", "\\u00e9", "\xC3\xA9", "\x7F", " ",   "!",
+					     "#",    "[",    "]",   "\"",      "\\",       "\x1F", "\x01"};
+	char text[64];
+
+	(void)state;
+	for (size_t len = 0; len < 24; len++) {
+		for (size_t at = 0; at <= len; at++) {
+			for (size_t i = 0; i < COUNT(pieces); i++) {
+				json_t *ours;
+				json_t *theirs;
+
+				(void)snprintf(text, sizeof text, "[\"%.*s%s%.*s\"]", (int)at,
+					       "aaaaaaaaaaaaaaaaaaaaaaaa", pieces[i], (int)(len - at),
+					       "zzzzzzzzzzzzzzzzzzzzzzzz");
+				ours = json_fast(text, strlen(text));
+				theirs = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+				if ((ours == NULL) != (theirs == NULL) || (ours != NULL && !json_equal(ours, theirs)))
+					fail_msg("%s", text);
+				json_decref(ours);
+				json_decref(theirs);
+			}
+		}
+	}
 }
 
 static void test_parse_refused(void **state)
@@ -229,9 +258,8 @@ static void test_members(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_fast),
-		cmocka_unit_test(test_parse_refused),
+		cmocka_unit_test(test_parse),        cmocka_unit_test(test_fast),
+		cmocka_unit_test(test_fast_strings), cmocka_unit_test(test_parse_refused),
 		cmocka_unit_test(test_members),
 	};
 
