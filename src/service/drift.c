@@ -12,12 +12,16 @@
 #include "service/function.h"
 #include "service/hold.h"
 #include "service/state.h"
+#include "store/version.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* So many versions that are new to us are read with one query. */
+#define PAGE ((size_t)256)
 
 #define READ_SIZE ((size_t)16 * 1024)
 
@@ -117,6 +121,18 @@ static bool is_known_good(struct drift *d, const char *slug, const char *release
 	       memcmp(look->signature, signature, 32) == 0;
 	(void)pthread_mutex_unlock(&d->lock);
 	return good;
+}
+
+static bool is_new(struct drift *d, const char *slug, const char *release)
+{
+	const struct look *look;
+	bool new;
+
+	(void)pthread_mutex_lock(&d->lock);
+	look = find_look(d, slug);
+	new = look == NULL || !text_eq(look->release, release);
+	(void)pthread_mutex_unlock(&d->lock);
+	return new;
 }
 
 /* True where this is news: it drifted, and had not before. A look that cannot be remembered is only made again. */
@@ -337,9 +353,43 @@ static bool is_shown(struct comparison *cmp, const char *slug, const char *relea
 	return same;
 }
 
-/* *drifted: it differs, and *out says how. *news: nobody knew. */
-static bool look_at(struct comparison *cmp, const struct function *f, struct drift_item *out, bool *drifted, bool *news,
-		    struct err *e)
+/* The files of those whose version is new to us: what a look will most likely ask for. Of the rest, without items. */
+static bool read_new(struct comparison *cmp, const struct function *f, size_t count, struct file_list *files,
+		     struct err *e)
+{
+	struct file_list read[PAGE];
+	const char *ids[PAGE];
+	int64_t numbers[PAGE];
+	size_t place[PAGE];
+	size_t n = 0;
+	struct pg_conn *c = NULL;
+	bool ok;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *release = folder_release_name(cmp->arena, f[i].version.number, f[i].version.digest);
+
+		files[i] = (struct file_list){0};
+		if (release == NULL)
+			return err_no_memory(e);
+		if (f[i].version.kind != KIND_SOURCE || !is_new(cmp->service->drift, f[i].slug, release))
+			continue;
+		ids[n] = f[i].id;
+		numbers[n] = f[i].version.number;
+		place[n++] = i;
+	}
+	if (n == 0)
+		return true;
+	ok = pg_acquire(cmp->service->pool, &c, e) && version_files_of(c, cmp->arena, ids, numbers, n, read, e);
+	pg_release(c);
+	for (size_t i = 0; ok && i < n; i++)
+		files[place[i]] = read[i];
+	return ok;
+}
+
+/* deployed: its files, or without items where they are not read yet. *drifted: it differs, and *out says how. *news:
+ * nobody knew. */
+static bool look_at(struct comparison *cmp, const struct function *f, struct file_list deployed, struct drift_item *out,
+		    bool *drifted, bool *news, struct err *e)
 {
 	struct service *s = cmp->service;
 	char *release = folder_release_name(cmp->arena, f->version.number, f->version.digest);
@@ -347,7 +397,6 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 	char *top = arena_printf(cmp->arena, ".releases/%s/%s/" RELEASE_SOURCE, f->slug, release);
 	struct foreign_list disk = {0};
 	struct err ignored = ERR_INIT;
-	struct file_list deployed;
 	uint8_t signature[32];
 
 	*news = *drifted = false;
@@ -373,8 +422,9 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 		(void)remember(s->drift, f->slug, release, signature, false);
 		return true;
 	}
-	if (f->version.kind == KIND_SOURCE && (!function_files(s, cmp->arena, f, &deployed, e) ||
-					       !compare_files(cmp, &deployed, &disk, strlen(top) + 1, &out->files, e)))
+	if (f->version.kind == KIND_SOURCE &&
+	    ((deployed.items == NULL && !function_files(s, cmp->arena, f, &deployed, e)) ||
+	     !compare_files(cmp, &deployed, &disk, strlen(top) + 1, &out->files, e)))
 		return false;
 	*drifted = out->stub || out->files.count > 0;
 	if (*drifted && !is_shown(cmp, f->slug, release, &stub)) {
@@ -389,6 +439,7 @@ static bool look_at(struct comparison *cmp, const struct function *f, struct dri
 bool drift_find(struct service *s, struct arena *a, const char *only, bool texts, struct drift_list *out, struct err *e)
 {
 	struct comparison cmp = {.service = s, .arena = a, .texts = texts};
+	struct file_list files[PAGE];
 	struct function_list list;
 	struct function one;
 
@@ -406,10 +457,13 @@ bool drift_find(struct service *s, struct arena *a, const char *only, bool texts
 	if (out->items == NULL)
 		return err_no_memory(e);
 	for (size_t i = 0; i < list.count; i++) {
+		size_t left = list.count - i;
 		bool drifted;
 		bool news;
 
-		if (!look_at(&cmp, &list.items[i], &out->items[out->count], &drifted, &news, e))
+		if (i % PAGE == 0 && !read_new(&cmp, &list.items[i], left < PAGE ? left : PAGE, files, e))
+			return false;
+		if (!look_at(&cmp, &list.items[i], files[i % PAGE], &out->items[out->count], &drifted, &news, e))
 			return false;
 		out->count += drifted;
 		if (news)

@@ -25,6 +25,12 @@ static const struct pg_stmt select_files = {
 	"SELECT path, sha256, size FROM functions_admin.edge_function_files"
 	" WHERE function_id = $1::uuid AND version = $2::int4 ORDER BY path",
 };
+static const struct pg_stmt select_files_of = {
+	"version_files_of",
+	"SELECT path, sha256, size, k.n FROM unnest($1::text[]::uuid[], $2::int8[]::int4[])"
+	" WITH ORDINALITY k (id, version, n) JOIN functions_admin.edge_function_files f"
+	" ON f.function_id = k.id AND f.version = k.version ORDER BY k.n, path",
+};
 static const struct pg_stmt select_one = {
 	"version_find",
 	"SELECT " VERSION_COLUMNS
@@ -126,16 +132,8 @@ bool version_insert(struct pg_conn *c, struct arena *a, const char *function_id,
 	return pg_queue(c, a, &insert_version, &p, NULL, e) && insert_file_rows(c, a, function_id, v->number, files, e);
 }
 
-bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version, struct file_list *out,
-		   struct err *e)
+static bool read_files(const struct pg_result *r, struct arena *a, struct file_list *out, struct err *e)
 {
-	struct pg_params p = PG_PARAMS(a);
-	struct pg_result *r;
-
-	pg_text(&p, function_id);
-	pg_int(&p, version);
-	if (!pg_query(c, a, &select_files, &p, &r, e))
-		return false;
 	out->count = (size_t)pg_rows(r);
 	out->items = arena_array(a, out->count, sizeof *out->items);
 	if (out->items == NULL)
@@ -147,6 +145,38 @@ bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, 
 		if (sum.len == sizeof out->items[i].sha256)
 			memcpy(out->items[i].sha256, sum.data, sum.len);
 		out->items[i].size = pg_get_int(r, (int)i, 2);
+	}
+	return true;
+}
+
+bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version, struct file_list *out,
+		   struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct pg_result *r;
+
+	pg_text(&p, function_id);
+	pg_int(&p, version);
+	return pg_query(c, a, &select_files, &p, &r, e) && read_files(r, a, out, e);
+}
+
+bool version_files_of(struct pg_conn *c, struct arena *a, const char *const *ids, const int64_t *numbers, size_t count,
+		      struct file_list *out, struct err *e)
+{
+	struct pg_params p = PG_PARAMS(a);
+	struct file_list all;
+	struct pg_result *r;
+
+	pg_text_array(&p, ids, count);
+	pg_int_array(&p, numbers, count);
+	if (!pg_query(c, a, &select_files_of, &p, &r, e) || !read_files(r, a, &all, e))
+		return false;
+	for (size_t i = 0, at = 0; i < count; i++) {
+		out[i] = (struct file_list){.items = all.items + at};
+		while (at < all.count && pg_get_int(r, (int)at, 3) == (int64_t)i + 1) {
+			out[i].count++;
+			at++;
+		}
 	}
 	return true;
 }

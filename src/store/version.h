@@ -26,6 +26,10 @@ MUST_CHECK bool version_insert(struct pg_conn *c, struct arena *a, const char *f
 MUST_CHECK bool version_files(struct pg_conn *c, struct arena *a, const char *function_id, int version,
 			      struct file_list *out, struct err *e);
 
+/* Those of many versions, with one query: out[i] are the files of version numbers[i] of function ids[i]. */
+MUST_CHECK bool version_files_of(struct pg_conn *c, struct arena *a, const char *const *ids, const int64_t *numbers,
+				 size_t count, struct file_list *out, struct err *e);
+
 /* ERR_NOT_FOUND "version_not_found", as version_not_found() sets it. */
 MUST_CHECK bool version_find(struct pg_conn *c, struct arena *a, const char *function_id, int number,
 			     struct version *out, struct err *e);
