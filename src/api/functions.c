@@ -127,8 +127,9 @@ static bool answer_deploy(struct call *c, int status, const struct deploy_result
 /* RFC 7240: the deploy goes on, and its deployment tells how it ends. */
 static bool answer_accepted(struct call *c, const struct deploy_result *result, struct err *e)
 {
-	const char *where =
-		arena_printf(c->arena, "/v1/projects/%s/deployments/%s", c->project.ref, result->deployment_id);
+	/* Behind the gateway's prefix, wherever that is. */
+	const char *where = arena_printf(c->arena, "%s/v1/projects/%s/deployments/%s", c->api->cfg->base_path,
+					 c->project.ref, result->deployment_id);
 	struct deployment d;
 
 	if (where == NULL)
@@ -136,8 +137,7 @@ static bool answer_accepted(struct call *c, const struct deploy_result *result, 
 	if (!history_deployment(c->service, c->arena, c->project.ref, result->deployment_id, &d, e))
 		return false;
 	response_header(c->resp, "Preference-Applied", "respond-async");
-	/* Behind the gateway's prefix, wherever that is. */
-	response_header(c->resp, "Location", arena_printf(c->arena, "%s%s", c->api->cfg->base_path, where));
+	response_header(c->resp, "Location", where);
 	return response_json(c->resp, 202, view_deployment(c->arena, &d), e);
 }
 

@@ -307,7 +307,7 @@ static bool run_stream(void *ctx, const struct response_writer *w)
 	return !s->broken;
 }
 
-/* The token under which a deploy's progress is wanted; NULL for none. */
+/* The token under which a deploy's progress is wanted; NULL for none. What is kept under a key is one answer. */
 static const json_t *progress_token(const struct call *c, const json_t *doc)
 {
 	const char *accept = request_header(c->req, "Accept");
@@ -315,8 +315,9 @@ static const json_t *progress_token(const struct call *c, const json_t *doc)
 	struct rpc_message message;
 	const char *tool;
 
-	if (!rpc_read(doc, &message, &ignored) || message.id == NULL || message.method == NULL ||
-	    !text_eq(message.method, "tools/call") || accept == NULL || strstr(accept, EVENT_STREAM) == NULL)
+	if (request_header(c->req, "Idempotency-Key") != NULL || !rpc_read(doc, &message, &ignored) ||
+	    message.id == NULL || message.method == NULL || !text_eq(message.method, "tools/call") || accept == NULL ||
+	    strstr(accept, EVENT_STREAM) == NULL)
 		return NULL;
 	tool = json_string_value(json_object_get(message.params, "name"));
 	return tool != NULL && text_starts(tool, "deploy_") ? rpc_progress_token(&message) : NULL;

@@ -29,15 +29,20 @@ bool page_read(const struct call *c, bool numeric, struct page *out, struct err 
 /* The same request with another cursor, as a reference relative to it. */
 static const char *next_link(struct call *c, const struct page *page, const char *cursor)
 {
+	const char *encoded = text_url_encode_path(c->arena, cursor);
 	const char *link =
-		arena_printf(c->arena, "<?limit=%d&cursor=%s", page->limit, text_url_encode_path(c->arena, cursor));
+		encoded != NULL ? arena_printf(c->arena, "<?limit=%d&cursor=%s", page->limit, encoded) : NULL;
 
 	for (size_t i = 0; i < c->req->query_count && link != NULL; i++) {
 		const struct query_pair *q = &c->req->query[i];
 
+		const char *name = text_url_encode_path(c->arena, q->name);
+		const char *value = text_url_encode_path(c->arena, q->value);
+
+		if (name == NULL || value == NULL)
+			return NULL;
 		if (!text_eq(q->name, "limit") && !text_eq(q->name, "cursor") && !text_eq(q->name, "apikey"))
-			link = arena_printf(c->arena, "%s&%s=%s", link, text_url_encode_path(c->arena, q->name),
-					    text_url_encode_path(c->arena, q->value));
+			link = arena_printf(c->arena, "%s&%s=%s", link, name, value);
 	}
 	return link != NULL ? arena_printf(c->arena, "%s>; rel=\"next\"", link) : NULL;
 }

@@ -151,6 +151,17 @@ test('logs are held too; a quarter of the workers waits at most, and who finds n
   for (const answer of answers) assert.deepEqual([/^retry: 1000\n/.test(answer.text), events(answer.text).map((e) => e.data.message)], [true, ['second']]);
 });
 
+test('a deploy by MCP with an Idempotency-Key gives one answer, which is kept, and no stream', async () => {
+  const send = () => service.ask('POST', '/mcp', {
+    headers: { accept: 'application/json, text/event-stream', 'idempotency-key': 'by-mcp' },
+    json: { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'deploy_edge_function', arguments: { name: 'by-mcp', files: [{ name: 'index.ts', content: '// by mcp' }] }, _meta: { progressToken: 1 } } },
+  });
+  const first = await send(), again = await send();
+  assert.equal(first.json.result.structuredContent?.slug ?? first.json.result.structuredContent?.function?.slug, 'by-mcp', first.text);
+  assert.deepEqual([again.headers['idempotent-replayed'], again.text], ['true', first.text]);
+  assert.equal((await service.ask('GET', service.functions('/by-mcp'))).json.version, 1);
+});
+
 test('what another process does is seen, and nobody who waits keeps the program from stopping', async () => {
   const [{ id }] = events((await deployments()).text);
   const waiting = deployments({ 'last-event-id': id });
