@@ -3,7 +3,7 @@
 //
 // FA_BINARY names another build of the program, one with sanitizers for example; what a sanitizer reports fails the test.
 import { spawn, spawnSync } from 'node:child_process';
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -65,6 +65,35 @@ function postgresBin() {
   return found;
 }
 
+// Roles as Supabase has them, and in template1 the default privileges that every database here is to have.
+const CLUSTER = ['CREATE ROLE postgres LOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS;',
+  ...['anon', 'authenticated'].map((role) => `CREATE ROLE ${role} NOLOGIN NOINHERIT;`), 'CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;',
+  ...['supabase_admin', 'postgres'].flatMap((role) => ['TABLES', 'SEQUENCES', 'FUNCTIONS'].map((what) =>
+    `ALTER DEFAULT PRIVILEGES FOR ROLE ${role} GRANT ALL ON ${what} TO anon, authenticated, service_role;`))].join('\n');
+
+/** A cluster in the folder `data`, whose parent belongs to `as`: initdb makes one for all tests, below build/, and the others are copies of it. */
+function makeCluster(bin, data, as, env) {
+  const ran = (name, args, more) => {
+    const done = spawnSync(name, args, { env, cwd: path.dirname(data), encoding: 'utf8', ...more });
+    if (done.status !== 0) throw new Error(`${name}: ${done.error ?? done.stderr}`);
+    return done.stdout;
+  };
+  const version = ran(path.join(bin, 'postgres'), ['--version']);
+  const made = path.join(ROOT, 'build/clusters', `${createHash('sha256').update(version + CLUSTER).digest('hex').slice(0, 16)}-${as.uid ?? process.getuid()}`);
+  if (!fs.existsSync(made)) {
+    ran(path.join(bin, 'initdb'), ['-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], as);
+    const said = spawnSync(path.join(bin, 'postgres'), ['--single', '-F', '-D', data, 'template1'], { ...as, env, cwd: path.dirname(data), input: CLUSTER, encoding: 'utf8' });
+    if (said.status !== 0 || /ERROR/.test(said.stderr)) throw new Error(`postgres --single: ${said.stderr}`);
+    const copy = `${made}.${process.pid}`;
+    fs.mkdirSync(path.dirname(made), { recursive: true });
+    ran('cp', ['-a', data, copy]);
+    // Whoever comes second throws its copy away.
+    try { fs.renameSync(copy, made); } catch { fs.rmSync(copy, { recursive: true }); }
+    return;
+  }
+  ran('cp', ['-a', '--reflink=auto', made, data]);
+}
+
 /**
  * A private cluster, shaped like Supabase's: supabase_admin is the superuser, `postgres` is not, the API's roles exist and
  * the default privileges grant to them. One for a test file; each service gets a database of its own. `environment` is for the
@@ -78,12 +107,11 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
   const env = { PATH: process.env.PATH, LC_ALL: 'C.UTF-8', HOME: folder };
   // Who enters a network must be root, and is somebody else from then on.
   const inside = (name, args) => at ? [[...at.enter.slice(0, -1), `--setuid=${as.uid}`, `--setgid=${as.gid}`, '--', name, ...args], {}] : [[name, ...args], as];
-  const [name, ...args] = standbyOf
-    ? ['pg_basebackup', '-D', data, '-h', standbyOf.address ?? standbyOf.folder, '-U', 'supabase_admin', '-R', '-X', 'stream', '-c', 'fast', '--no-sync']
-    : ['initdb', '-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
-  const [maker, who] = inside(path.join(bin, name), args);
-  const made = spawnSync(maker[0], maker.slice(1), { ...who, env, cwd: folder, encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`${name}: ${made.stderr}`);
+  if (standbyOf) {
+    const [words, who] = inside(path.join(bin, 'pg_basebackup'), ['-D', data, '-h', standbyOf.address ?? standbyOf.folder, '-U', 'supabase_admin', '-R', '-X', 'stream', '-c', 'fast', '--no-sync']);
+    const made = spawnSync(words[0], words.slice(1), { ...who, env, cwd: folder, encoding: 'utf8' });
+    if (made.status !== 0) throw new Error(`pg_basebackup: ${made.stderr}`);
+  } else makeCluster(bin, data, as, env);
   if (at && !standbyOf) fs.appendFileSync(path.join(data, 'pg_hba.conf'), ['all', 'replication'].map((what) => `host ${what} all ${at.subnet} trust\n`).join(''));
   let child, ending;
   const over = () => child.exitCode !== null || child.signalCode !== null;
@@ -138,17 +166,11 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
     createDatabase() {
       const name = `t_${randomBytes(6).toString('hex')}`;
       server.sql('postgres', `CREATE DATABASE ${name} OWNER postgres`);
-      for (const role of ['supabase_admin', 'postgres'])
-        for (const what of ['TABLES', 'SEQUENCES', 'FUNCTIONS'])
-          server.sql(name, `ALTER DEFAULT PRIVILEGES FOR ROLE ${role} GRANT ALL ON ${what} TO anon, authenticated, service_role`);
       return name;
     },
     url: (database, user = 'postgres') => `postgresql://${user}@/${database}?host=${encodeURIComponent(folder)}`,
   };
   await server.start();
-  if (standbyOf) return server;
-  server.sql('postgres', `CREATE ROLE postgres LOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS;
-    CREATE ROLE anon NOLOGIN NOINHERIT; CREATE ROLE authenticated NOLOGIN NOINHERIT; CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;`);
   return server;
 }
 
