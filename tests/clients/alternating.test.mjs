@@ -1,5 +1,5 @@
-// New code at once: a hundred deploys of two variants of one function in turn, each followed at once by a call, which the new
-// variant must answer; under each policy of the runtime.
+// New code at once: deploys of two variants of one function in turn, each followed at once by a call, which the new variant must
+// answer; under each policy of the runtime. Twenty of them in ./check, a hundred with --long.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startStack } from "../lib/stack.mjs";
@@ -12,8 +12,8 @@ const VARIANTS = ["red", "blue"].map((name) => ({
   "supabase/functions/_shared/both.ts": `export const both = "${name}";\n`,
 }));
 const ANSWERS = ["red red red", "blue blue blue"];
-const DEPLOYS = 100;
-const BY_CLI = 4;
+const DEPLOYS = process.env.FA_LONG ? 100 : 20;
+const BY_CLI = process.env.FA_LONG ? 4 : 2;
 
 for (const policy of ["per_worker", "per_request", "oneshot"]) {
   describe(`under ${policy}`, () => {
