@@ -479,7 +479,7 @@ void folder_sweep(struct folder *f)
 
 /* The whole stub under a temporary name in staging/. */
 static bool build_stub(struct folder *f, const char *directory, const char *slug, const char *release,
-		       const char *deno_json, struct err *e)
+		       const char *deno_json, enum synced how, struct err *e)
 {
 	char index[STUB_MAX];
 	char target[STUB_MAX];
@@ -490,16 +490,16 @@ static bool build_stub(struct folder *f, const char *directory, const char *slug
 	if (mkdirat(f->staging, directory, f->mode) != 0)
 		return folder_failed(errno, "Making the directory of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/deno.json", directory);
-	if (!put_file(f->staging, f->staging, path, deno_json, strlen(deno_json), f->mode & 0666, SYNCED, e))
+	if (!put_file(f->staging, f->staging, path, deno_json, strlen(deno_json), f->mode & 0666, how, e))
 		return false;
 	(void)snprintf(path, sizeof path, "%s/source", directory);
 	if (symlinkat(target, f->staging, path) != 0)
 		return folder_failed(errno, "Linking the source of", slug, e);
 	(void)snprintf(path, sizeof path, "%s/index.ts", directory);
-	if (!put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, SYNCED, e))
+	if (!put_file(f->staging, f->staging, path, index, strlen(index), f->mode & 0666, how, e))
 		return false;
 	/* Else a loss of power could leave the directory without index.ts, by which it is known as ours. */
-	return folder_sync_path(f->staging, directory, O_DIRECTORY)
+	return how == UNSYNCED || folder_sync_path(f->staging, directory, O_DIRECTORY)
 		       ? true
 		       : folder_failed(errno, "Syncing the directory of", slug, e);
 }
@@ -529,7 +529,7 @@ bool folder_adopt(struct folder *f, const char *slug, const char *release, const
 		(void)err_no_memory(e);
 		goto out;
 	}
-	if (!build_stub(f, directory, slug, release, deno_json, e))
+	if (!build_stub(f, directory, slug, release, deno_json, SYNCED, e))
 		goto out;
 	FA_CRASH_POINT("adopt.stub_built");
 	/* Beside the adopted ones first, so that what the exchange puts there is where it stays: the next start sweeps
@@ -562,24 +562,30 @@ out:
 	return ok;
 }
 
+bool folder_name_stub(struct folder *f, const char *temporary, const char *slug, struct err *e)
+{
+	if (renameat2(f->staging, temporary, f->root, slug, RENAME_NOREPLACE) != 0)
+		return folder_failed(errno, "Making the directory of", slug, e);
+	FA_CRASH_POINT("stub.made");
+	return true;
+}
+
 /* A new stub gets its name when it is whole, so that a directory of ours is never taken for a stranger's. */
-static bool make_stub(struct folder *f, const char *slug, const char *release, const char *deno_json, struct err *e)
+static bool make_stub(struct folder *f, const char *slug, const char *release, const char *deno_json,
+		      struct folder_batch *batch, struct err *e)
 {
 	char directory[FOLDER_TEMPORARY_SIZE];
 
 	folder_temporary_name(directory, "stub");
-	if (build_stub(f, directory, slug, release, deno_json, e)) {
-		if (renameat2(f->staging, directory, f->root, slug, RENAME_NOREPLACE) == 0) {
-			FA_CRASH_POINT("stub.made");
-			return true;
-		}
-		(void)folder_failed(errno, "Making the directory of", slug, e);
-	}
+	if (build_stub(f, directory, slug, release, deno_json, batch != NULL ? UNSYNCED : SYNCED, e) &&
+	    (batch != NULL ? folder_batch_add(batch, directory, slug, "", e) : folder_name_stub(f, directory, slug, e)))
+		return true;
 	(void)folder_remove_tree(f->staging, directory);
 	return false;
 }
 
-bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json, struct err *e)
+bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json,
+		   struct folder_batch *batch, struct err *e)
 {
 	char current[NAME_MAX];
 	char index[STUB_MAX];
@@ -587,7 +593,7 @@ bool folder_switch(struct folder *f, const char *slug, const char *release, cons
 	if (!folder_check_slug(f, slug, e))
 		return false;
 	if (read_stub(f, slug, current, sizeof current) && current[0] == '\0')
-		return make_stub(f, slug, release, deno_json, e);
+		return make_stub(f, slug, release, deno_json, batch, e);
 	(void)snprintf(index, sizeof index, STUB_HEAD STUB_IMPORT "%s" STUB_TAIL, slug, release);
 	/* index.ts last: it is what a main service looks at. None of them is synced: where a loss of power brings an
 	 * old one back, or leaves a part, the next start, which looks at each of them, puts the new one there again. */

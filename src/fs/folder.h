@@ -65,11 +65,21 @@ bool folder_has_release(const struct folder *f, const char *slug, const char *re
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug);
 
 /*
- * Lets <slug> stand for the release, at once; where it does so already, only what is missing of the stub is put there.
- * deno_json: what its deno.json says.
+ * Many new releases and stubs that get their names together: what they are made of is synced by one syncfs(2), which
+ * also waits for what others have written to that filesystem, instead of file by file. For all threads.
+ */
+struct folder_batch;
+MUST_CHECK bool folder_batch_new(struct folder_batch **out, struct folder *f, struct err *e);
+MUST_CHECK bool folder_batch_publish(struct folder_batch *b, struct err *e);
+/* Removes what got no name. NULL is fine. */
+void folder_batch_free(struct folder_batch *b);
+
+/*
+ * Lets <slug> stand for the release, at once, or where it has no stub, with the batch (NULL: none); where it does so
+ * already, only what is missing of the stub is put there. deno_json: what its deno.json says.
  */
 MUST_CHECK bool folder_switch(struct folder *f, const char *slug, const char *release, const char *deno_json,
-			      struct err *e);
+			      struct folder_batch *batch, struct err *e);
 
 /* Could folder_adopt() move this directory? ERR_CONFLICT with a hint where it belongs to another user. */
 MUST_CHECK bool folder_check_adopt(const struct folder *f, const char *slug, struct err *e);
@@ -159,6 +169,10 @@ void staging_begin_sync(struct staging *s);
 /* Every file and directory reaches the disk; then it becomes .releases/<slug>/<release>, replacing one of that name. A
  * loss of power may take a new name away, never leave a part under it. */
 MUST_CHECK bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e);
+
+/* With the batch, to which it belongs from now on. */
+MUST_CHECK bool staging_publish_later(struct staging *s, struct folder_batch *batch, const char *slug,
+				      const char *release, struct err *e);
 
 /* Removes what was not published. NULL is fine. */
 void staging_free(struct staging *s);

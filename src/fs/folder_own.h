@@ -39,6 +39,16 @@ int folder_dir_make(int at, const char *name, mode_t mode);
 /* A name in staging/ that nobody else has. */
 void folder_temporary_name(char out[FOLDER_TEMPORARY_SIZE], const char *what);
 
+/* What lies in staging/ as `temporary`, on the disk already, gets its name. *new: there was none of that name; else
+ * what had it lies there instead. */
+bool folder_name_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *new,
+			 struct err *e);
+bool folder_name_stub(struct folder *f, const char *temporary, const char *slug, struct err *e);
+
+/* release: "" for a stub. The batch takes over what lies in staging/ as `temporary`. */
+bool folder_batch_add(struct folder_batch *b, const char *temporary, const char *slug, const char *release,
+		      struct err *e);
+
 /* Removes a whole tree below `at`, without following links. What is not there is no error. */
 bool folder_remove_tree(int at, const char *name);
 

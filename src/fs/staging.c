@@ -209,25 +209,22 @@ static bool end_sync(struct staging *s, struct err *e)
 	return s->synced;
 }
 
-bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e)
+bool folder_name_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *new,
+			 struct err *e)
 {
-	struct folder *f = s->folder;
-	bool ok = false;
-	int parent;
+	int parent = folder_dir_make(f->releases, slug, f->mode);
+	bool ok;
 
-	if (!end_sync(s, e))
-		return false;
-	parent = folder_dir_make(f->releases, slug, f->mode);
+	*new = false;
 	if (parent < 0)
 		return folder_failed(errno, "Making the directory for the releases of", slug, e);
 	FA_CRASH_POINT("publish.synced");
-	if (renameat2(f->staging, s->name, parent, release, RENAME_NOREPLACE) == 0) {
+	ok = *new = renameat2(f->staging, temporary, parent, release, RENAME_NOREPLACE) == 0;
+	if (ok) {
 		FA_CRASH_POINT("publish.renamed");
-		s->published = true;
-		ok = true;
 	} else if (errno == EEXIST) {
 		/* One of that name is there: swapped in one step, so that a reader always finds a whole one. */
-		ok = renameat2(f->staging, s->name, parent, release, RENAME_EXCHANGE) == 0 && fsync(parent) == 0;
+		ok = renameat2(f->staging, temporary, parent, release, RENAME_EXCHANGE) == 0 && fsync(parent) == 0;
 		FA_CRASH_POINT("publish.exchanged");
 	}
 	/* Where a loss of power takes a new name away, the next start builds the release from the database. */
@@ -235,6 +232,18 @@ bool staging_publish(struct staging *s, const char *slug, const char *release, s
 		ok = folder_failed(errno, "Publishing a release of", slug, e);
 	(void)close(parent);
 	return ok;
+}
+
+bool staging_publish(struct staging *s, const char *slug, const char *release, struct err *e)
+{
+	return end_sync(s, e) && folder_name_release(s->folder, s->name, slug, release, &s->published, e);
+}
+
+bool staging_publish_later(struct staging *s, struct folder_batch *batch, const char *slug, const char *release,
+			   struct err *e)
+{
+	s->published = folder_batch_add(batch, s->name, slug, release, e);
+	return s->published;
 }
 
 void staging_free(struct staging *s)

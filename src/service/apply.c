@@ -42,8 +42,9 @@ static bool build_file(struct service *s, struct pg_conn *c, struct staging *st,
 	return true;
 }
 
+/* batch: with which it gets its name; NULL: at once. */
 static bool build_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
-			  const char *release, struct err *e)
+			  const char *release, struct folder_batch *batch, struct err *e)
 {
 	const struct version *v = &f->version;
 	struct staging *st = NULL;
@@ -68,14 +69,15 @@ static bool build_release(struct service *s, struct pg_conn *c, struct arena *a,
 					    !staging_remove(st, ESZIP_FILE, e)
 				  : !release_add_shim(st, v->entrypoint, v->import_map, e))
 		goto out;
-	ok = staging_publish(st, f->slug, release, e);
+	ok = batch != NULL ? staging_publish_later(st, batch, f->slug, release, e)
+			   : staging_publish(st, f->slug, release, e);
 out:
 	staging_free(st);
 	return ok;
 }
 
-bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
-			  struct err *e)
+static bool ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
+			   struct folder_batch *batch, struct err *e)
 {
 	char *release = folder_release_name(a, f->version.number, f->version.digest);
 
@@ -84,7 +86,13 @@ bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a,
 	if (folder_has_release(s->folder, f->slug, release))
 		return true;
 	log_info("%s: release %s is built from the database", f->slug, release);
-	return build_release(s, c, a, f, release, e);
+	return build_release(s, c, a, f, release, batch, e);
+}
+
+bool apply_ensure_release(struct service *s, struct pg_conn *c, struct arena *a, const struct function *f,
+			  struct err *e)
+{
+	return ensure_release(s, c, a, f, NULL, e);
 }
 
 bool apply_rebuild_release(struct service *s, struct arena *a, const struct function *f, struct err *e)
@@ -93,7 +101,7 @@ bool apply_rebuild_release(struct service *s, struct arena *a, const struct func
 	struct pg_conn *c = NULL;
 	bool ok = release != NULL || err_no_memory(e);
 
-	ok = ok && pg_acquire(s->pool, &c, e) && build_release(s, c, a, f, release, e);
+	ok = ok && pg_acquire(s->pool, &c, e) && build_release(s, c, a, f, release, NULL, e);
 	pg_release(c);
 	return ok;
 }
@@ -103,13 +111,13 @@ bool apply_rebuild_release(struct service *s, struct arena *a, const struct func
  * main service reads the manifest and serves the function all the same.
  */
 static bool switch_stub(struct service *s, struct arena *a, const struct function *f, const char *release,
-			struct err *e)
+			struct folder_batch *batch, struct err *e)
 {
 	const char *deno_json = release_stub_deno_json(a, f->slug, release, f->version.import_map);
 
 	if (deno_json == NULL)
 		return err_no_memory(e);
-	if (folder_switch(s->folder, f->slug, release, deno_json, e))
+	if (folder_switch(s->folder, f->slug, release, deno_json, batch, e))
 		return true;
 	if (e->kind != ERR_CONFLICT)
 		return false;
@@ -149,7 +157,7 @@ bool apply_put_stub(struct service *s, struct arena *a, const struct function *f
 	/* Of what is shown: it may have been deleted since it was looked at. */
 	shown = applied_find(s->applied, f->slug);
 	if (shown != NULL && text_eq(shown->release, release))
-		ok = switch_stub(s, a, f, release, e);
+		ok = switch_stub(s, a, f, release, NULL, e);
 	(void)pthread_mutex_unlock(&s->apply_lock);
 	return ok;
 }
@@ -171,8 +179,16 @@ static bool ensure_split(struct service *s, struct pg_conn *c, struct arena *a, 
 /* Several releases are built side by side: each spends most of its time waiting for the disk and for the database. */
 #define BUILDERS 4
 
+/* So many are synced together: of fewer, file by file takes no longer, and waits for nobody else's files. */
+#ifdef FA_CRASH_POINTS
+#define MANY 2 /* tests/faults has few functions */
+#else
+#define MANY 8
+#endif
+
 struct building {
 	struct service *service;
+	struct folder_batch *batch;
 	const struct function **missing;
 	size_t count;
 	_Atomic size_t next;
@@ -192,7 +208,7 @@ static void *build_some(void *ctx)
 	while (ok && !atomic_load(&b->failed) && (i = atomic_fetch_add(&b->next, 1)) < b->count) {
 		struct arena *a = arena_new(0);
 
-		ok = a != NULL ? apply_ensure_release(b->service, c, a, b->missing[i], &e) : err_no_memory(&e);
+		ok = a != NULL ? ensure_release(b->service, c, a, b->missing[i], b->batch, &e) : err_no_memory(&e);
 		arena_free(a);
 	}
 	pg_release(c);
@@ -220,6 +236,7 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 	struct building b = {.service = s, .lock = PTHREAD_MUTEX_INITIALIZER, .error = e};
 	pthread_t builders[BUILDERS];
 	size_t count = 0;
+	bool ok;
 
 	b.missing = arena_array(a, list->count, sizeof *b.missing);
 	if (b.missing == NULL)
@@ -233,22 +250,24 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 	}
 	/* The others of a split, and these few, are built on the way; so is all where there are few connections: ours
 	 * is in use while the builders wait for theirs. */
-	if (b.count < (size_t)2 * BUILDERS || pg_pool_stats(s->pool).max <= BUILDERS)
+	if (b.count < MANY || pg_pool_stats(s->pool).max <= BUILDERS)
 		return true;
+	if (!folder_batch_new(&b.batch, s->folder, e))
+		return false;
 	while (count < BUILDERS && pthread_create(&builders[count], NULL, build_some, &b) == 0)
 		count++;
 	for (size_t i = 0; i < count; i++)
 		(void)pthread_join(builders[i], NULL);
 	(void)pthread_mutex_destroy(&b.lock);
-	return !atomic_load(&b.failed);
+	ok = !atomic_load(&b.failed) && folder_batch_publish(b.batch, e);
+	folder_batch_free(b.batch);
+	return ok;
 }
 
-/* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
-static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, const struct state *now,
-		       const struct applied *next, struct err *e)
+/* New stubs together, where there may be many. */
+static bool switch_stubs(struct service *s, struct pg_conn *c, struct arena *a, const struct state *now,
+			 const struct applied *next, struct folder_batch *batch, struct err *e)
 {
-	if (!build_missing(s, a, &now->list, next, e))
-		return false;
 	for (size_t i = 0; i < now->list.count; i++) {
 		const struct function *f = &now->list.items[i];
 		const char *release = release_to_switch(s, next, f);
@@ -257,10 +276,27 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, co
 			return false;
 		if (release == NULL)
 			continue;
-		if (!apply_ensure_release(s, c, a, f, e) || !switch_stub(s, a, f, release, e))
+		if (!apply_ensure_release(s, c, a, f, e) || !switch_stub(s, a, f, release, batch, e))
 			return false;
 		FA_CRASH_POINT("apply.stub_switched");
 	}
+	return batch == NULL || folder_batch_publish(batch, e);
+}
+
+/* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
+static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, const struct state *now,
+		       const struct applied *next, struct err *e)
+{
+	struct folder_batch *batch = NULL;
+	bool ok;
+
+	if (!build_missing(s, a, &now->list, next, e) ||
+	    (now->list.count >= MANY && !folder_batch_new(&batch, s->folder, e)))
+		return false;
+	ok = switch_stubs(s, c, a, now, next, batch, e);
+	folder_batch_free(batch);
+	if (!ok)
+		return false;
 	for (size_t i = 0; s->applied != NULL && i < s->applied->count; i++)
 		if (applied_find(next, s->applied->items[i].slug) == NULL &&
 		    !folder_unlink(s->folder, s->applied->items[i].slug, e))

@@ -214,7 +214,7 @@ export const COVERED = {
   'apply.after_manifest': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'defaults'],
   'put.written': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'secrets'], 'put.renamed': ['deploy', 'bundle', 'create', 'bulk', 'rollback', 'remove', 'secrets'],
   'unlink.file_removed': ['remove'], 'unlink.moved': ['remove'], 'remove.renamed': ['remove', 'recover'],
-  'manifest.kept': ['rebuild', 'recover'], 'reconcile.applied': ['rebuild', 'recover'],
+  'batch.synced': ['rebuild'], 'manifest.kept': ['rebuild', 'recover'], 'reconcile.applied': ['rebuild', 'recover'],
   'secrets.after_commit': ['secrets'], 'secrets.before_file': ['secrets'], 'secrets.delivered': ['secrets', 'rebuild'], 'rotate.after_commit': ['rotate'],
   'prune.functions_removed': ['prune'], 'prune.before_commit': ['prune'], 'prune.versions_removed': ['prune'], 'prune.blobs_removed': ['prune'], 'prune.releases_removed': ['prune'],
 };

@@ -5,11 +5,13 @@
  * the file that FA_POWER_LOG names; what would lose its last name keeps one in the folder FA_POWER_GRAVES, by its
  * inode, since the removal may be what is lost. Lines, with tabs, the directories by their inodes: create DIR NAME
  * INODE, mkdir DIR NAME INODE, symlink DIR NAME INODE, remove DIR NAME, rename DIR NAME DIR NAME, exchange DIR NAME DIR
- * NAME, fsync INODE SIZE MTIME
+ * NAME, fsync INODE SIZE MTIME, syncfs. A syncfs of the folder FA_POWER_ROOT is an fsync of each file that it has then,
+ * and of its directories.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -31,6 +33,7 @@ static int (*real_unlinkat)(int, const char *, int);
 static int (*real_renameat)(int, const char *, int, const char *);
 static int (*real_renameat2)(int, const char *, int, const char *, unsigned);
 static int (*real_fsync)(int);
+static int (*real_syncfs)(int);
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -43,6 +46,7 @@ __attribute__((constructor)) static void begin(void)
 	*(void **)&real_renameat = dlsym(RTLD_NEXT, "renameat");
 	*(void **)&real_renameat2 = dlsym(RTLD_NEXT, "renameat2");
 	*(void **)&real_fsync = dlsym(RTLD_NEXT, "fsync");
+	*(void **)&real_syncfs = dlsym(RTLD_NEXT, "syncfs");
 	graves = getenv("FA_POWER_GRAVES");
 	if (path != NULL)
 		log_fd = real_openat(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -198,13 +202,43 @@ int renameat(int from, const char *path, int to, const char *target)
 	return renameat2(from, path, to, target, 0);
 }
 
+static void synced(const struct stat *st)
+{
+	line("fsync\t%llu\t%lld\t%lld\n", (unsigned long long)st->st_ino, (long long)st->st_size,
+	     (long long)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec);
+}
+
 int fsync(int fd)
 {
 	int done = real_fsync(fd);
 	struct stat st;
 
 	if (done == 0 && fstat(fd, &st) == 0)
-		line("fsync\t%llu\t%lld\t%lld\n", (unsigned long long)st.st_ino, (long long)st.st_size,
-		     (long long)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+		synced(&st);
+	return done;
+}
+
+static int synced_file(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)path;
+	(void)where;
+	if (type == FTW_F)
+		synced(st);
+	return 0;
+}
+
+/* Files as they are before: what is written meanwhile may have been missed. */
+int syncfs(int fd)
+{
+	const char *root = getenv("FA_POWER_ROOT");
+	int done;
+
+	(void)pthread_mutex_lock(&lock);
+	if (log_fd >= 0 && root != NULL)
+		(void)nftw(root, synced_file, 16, FTW_PHYS);
+	done = real_syncfs(fd);
+	if (done == 0)
+		line("syncfs\n");
+	(void)pthread_mutex_unlock(&lock);
 	return done;
 }

@@ -32,7 +32,13 @@ export function powerOf(root, shim, folder) {
     const namesOf = (dir) => { if (!now.has(dir)) now.set(dir, new Map(dir.names)); return now.get(dir); };
     let pending = [];
     for (const text of fs.readFileSync(log, 'utf8').split('\n').filter(Boolean)) {
-      const [what, ...words] = text.split('\t'), first = byInode.get(BigInt(words[0]));
+      const [what, ...words] = text.split('\t');
+      if (what === 'syncfs') {
+        pending.forEach(apply);
+        pending = [];
+        continue;
+      }
+      const first = byInode.get(BigInt(words[0]));
       if (what === 'fsync') {
         // Of another folder.
         if (!first) continue;
@@ -88,7 +94,7 @@ export function powerOf(root, shim, folder) {
   }
 
   return {
-    env: { LD_PRELOAD: shim, FA_POWER_LOG: log, FA_POWER_GRAVES: graves },
+    env: { LD_PRELOAD: shim, FA_POWER_LOG: log, FA_POWER_GRAVES: graves, FA_POWER_ROOT: root },
     begin() {
       fs.rmSync(graves, { recursive: true, force: true });
       fs.mkdirSync(graves);
