@@ -15,6 +15,8 @@
 
 #define DAY_MS ((int64_t)86400 * 1000)
 #define MAX_TEXT 200
+/* 9999-12-31T23:59:59.999Z: what comes later is no time to the database either. */
+#define LAST_MS INT64_C(253402300799999)
 
 bool events_take(struct call *c, struct err *e)
 {
@@ -103,7 +105,7 @@ static bool send_list(struct call *c, struct event_filter *f, struct err *e)
 		const char *at =
 			dash != NULL ? arena_strndup(c->arena, page.cursor, (size_t)(dash - page.cursor)) : NULL;
 
-		if (at == NULL || !text_int64(at, 1, INT64_MAX, &f->at) || !text_int64(dash + 1, 1, INT64_MAX, &f->id))
+		if (at == NULL || !text_int64(at, 1, LAST_MS, &f->at) || !text_int64(dash + 1, 1, INT64_MAX, &f->id))
 			return err_set(e, ERR_MALFORMED, NULL,
 				       "The query parameter cursor is none that this service gave out");
 	}
