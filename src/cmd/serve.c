@@ -20,6 +20,7 @@
 #include "store/migrate.h"
 #include "store/pg.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -138,6 +139,8 @@ static void sweep(struct running *r)
 	e = (struct err)ERR_INIT;
 	if (!event_tidy(r->service, &e))
 		log_warn("the logs of functions could not be tidied: %s", e.message);
+	/* What large requests took is kept warm for the next, yet not for a night. */
+	(void)malloc_trim(0);
 }
 
 /* Signals are taken here, by the main thread alone, one after the other. */

@@ -358,8 +358,9 @@ describe('the process', () => {
           const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'deploy_edge_function', arguments: { name: `f${client}`, entrypoint_path: 'index.ts', files } } };
           assert.equal((await service.ask('POST', '/mcp', { headers, body: JSON.stringify(call) })).json.result.isError, false);
         }));
-      const rss = Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${service.pid}/status`, 'utf8'))[1]);
-      assert.ok(rss < 30_000, `${rss} kB are resident after deploys by MCP`);
+      const rss = () => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${service.pid}/status`, 'utf8'))[1]);
+      assert.ok(rss() < 45_000, `${rss()} kB are resident after deploys by MCP`);
+      await until('the next sweep gives it back', () => rss() < 25_000);
     });
   });
 

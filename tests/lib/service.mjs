@@ -302,12 +302,15 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     stub: (slug) => { try { return fs.readFileSync(path.join(functionsDir, slug, 'index.ts'), 'utf8'); } catch { return null; } },
     /** A request's temporary files go when its answer is on the way, which may be a moment after the answer is here. */
     settled: () => until('the staging area is empty', () => service.staging().length === 0),
-    /** Everything that a refused request must leave as it is: row counts (the audit log aside), the folder's tree, the manifest. */
+    /**
+     * Everything that a refused request must leave as it is: row counts (the audit log aside), the folder's tree, the manifest. Its copy
+     * is written by the sweep, when that comes.
+     */
     state() {
       // The days of the log are made and dropped by the sweep; what is in them is counted through their parent.
       const tables = service.sql(`SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'audit_log'`).split(' ');
       const counts = service.sql(tables.map((t) => `SELECT '${t}', count(*) FROM functions_admin.${t}`).join(' UNION ALL ') + ' ORDER BY 1');
-      return { counts, tree: tree(functionsDir), manifest: fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8'), staging: service.staging() };
+      return { counts, tree: tree(functionsDir).filter((line) => !line.startsWith('.functions-admin/manifest.kept.json ')), manifest: fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8'), staging: service.staging() };
     },
   };
   service.writeConfig();
