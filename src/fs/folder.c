@@ -475,6 +475,9 @@ void folder_sweep(struct folder *f)
 {
 	sweep_staging(f);
 	sweep_adopted(f);
+	if (!folder_remove_tree(f->private, FOLDER_WAITING))
+		log_warn("functions folder: %s/%s/%s cannot be removed: %s", f->path, PRIVATE, FOLDER_WAITING,
+			 strerror(errno));
 }
 
 /* The whole stub under a temporary name in staging/. */

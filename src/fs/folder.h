@@ -3,9 +3,8 @@
  *
  *   <slug>/index.ts              a stub that imports .releases/<slug>/<release>/index.ts, swapped by rename(2)
  *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
- *   .functions-admin/            lock, instance, manifest.json and .kept.json, secrets.json, staging/ (swept at start),
- *                                adopted/ (kept)
- *   anything else                not ours, never touched
+ *   .functions-admin/            lock, instance, manifest.json and .kept.json, secrets.json, staging/ and waiting/
+ * (swept at start), adopted/ (kept) anything else                not ours, never touched
  *
  * A struct folder is shared by all threads; a struct staging belongs to one. Everything is done relative to directory
  * descriptors and without following links. Errors: ERR_NO_SPACE, ERR_CONFLICT where something that is not ours is in
@@ -65,12 +64,19 @@ bool folder_has_release(const struct folder *f, const char *slug, const char *re
 char *folder_active_release(const struct folder *f, struct arena *a, const char *slug);
 
 /*
- * Many new releases and stubs that get their names together: what they are made of is synced by one syncfs(2), which
- * also waits for what others have written to that filesystem, instead of file by file. For all threads.
+ * New releases and stubs that get their names together. What they are made of is synced first: of FOLDER_MANY by one
+ * syncfs(2), which also waits for what others have written to that filesystem, of fewer file by file. For all threads.
  */
+#ifdef FA_CRASH_POINTS
+#define FOLDER_MANY 2 /* tests/faults has few functions */
+#else
+#define FOLDER_MANY 8
+#endif
 struct folder_batch;
 MUST_CHECK bool folder_batch_new(struct folder_batch **out, struct folder *f, struct err *e);
 MUST_CHECK bool folder_batch_publish(struct folder_batch *b, struct err *e);
+/* Takes the release that staging_wait() left. False where there is none: the database has it. */
+bool folder_batch_take(struct folder_batch *b, const char *slug, const char *release);
 /* Removes what got no name. NULL is fine. */
 void folder_batch_free(struct folder_batch *b);
 
@@ -173,6 +179,13 @@ MUST_CHECK bool staging_publish(struct staging *s, const char *slug, const char 
 /* With the batch, to which it belongs from now on. */
 MUST_CHECK bool staging_publish_later(struct staging *s, struct folder_batch *batch, const char *slug,
 				      const char *release, struct err *e);
+
+/* It is whole, but not on the disk, and waits beside the releases for folder_batch_take(); at most until the next
+ * start. Where that fails it goes with the staging. */
+void staging_wait(struct staging *s, const char *slug, const char *release);
+
+/* What waits for slug goes. */
+void folder_drop_waiting(struct folder *f, const char *slug);
 
 /* Removes what was not published. NULL is fine. */
 void staging_free(struct staging *s);

@@ -1,9 +1,13 @@
 #include "core/crash.h"
 #include "core/log.h"
+#include "core/text.h"
 #include "fs/folder_own.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +24,7 @@ struct folder_batch {
 	struct folder *folder;
 	pthread_mutex_t lock;
 	struct nameless *first;
+	size_t count;
 };
 
 bool folder_batch_new(struct folder_batch **out, struct folder *f, struct err *e)
@@ -49,8 +54,40 @@ bool folder_batch_add(struct folder_batch *b, const char *temporary, const char 
 	(void)pthread_mutex_lock(&b->lock);
 	n->next = b->first;
 	b->first = n;
+	b->count++;
 	(void)pthread_mutex_unlock(&b->lock);
 	return true;
+}
+
+static bool sync_tree(int at, const char *name)
+{
+	int fd = folder_dir_open(at, name);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+	bool ok = dir != NULL;
+
+	if (dir == NULL && fd >= 0)
+		(void)close(fd);
+	while (ok && (entry = readdir(dir)) != NULL) {
+		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..") || entry->d_type == DT_LNK)
+			continue;
+		ok = entry->d_type == DT_REG ? folder_sync_path(fd, entry->d_name, 0) : sync_tree(fd, entry->d_name);
+	}
+	ok = ok && fsync(fd) == 0;
+	if (dir != NULL)
+		(void)closedir(dir);
+	return ok;
+}
+
+static bool sync_all(const struct folder_batch *b)
+{
+	bool ok = true;
+
+	if (b->count >= FOLDER_MANY)
+		return syncfs(b->folder->root) == 0;
+	for (const struct nameless *n = b->first; ok && n != NULL; n = n->next)
+		ok = sync_tree(b->folder->staging, n->temporary);
+	return ok;
 }
 
 bool folder_batch_publish(struct folder_batch *b, struct err *e)
@@ -59,8 +96,8 @@ bool folder_batch_publish(struct folder_batch *b, struct err *e)
 
 	if (b->first == NULL)
 		return true;
-	if (syncfs(f->root) != 0)
-		return err_errno(e, errno, "Syncing the functions folder");
+	if (!sync_all(b))
+		return folder_failed(errno, "Syncing", "releases", e);
 	FA_CRASH_POINT("batch.synced");
 	while (b->first != NULL) {
 		struct nameless *n = b->first;
@@ -73,9 +110,53 @@ bool folder_batch_publish(struct folder_batch *b, struct err *e)
 			log_warn("functions folder: %s/%s cannot be removed now; the next start does it",
 				 FOLDER_STAGING, n->temporary);
 		b->first = n->next;
+		b->count--;
 		free(n);
 	}
 	return true;
+}
+
+void folder_wait_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *waits)
+{
+	int waiting = folder_dir_make(f->private, FOLDER_WAITING, 0700);
+	int of_slug = waiting >= 0 ? folder_dir_make(waiting, slug, 0700) : -1;
+
+	*waits = of_slug >= 0 && renameat2(f->staging, temporary, of_slug, release, RENAME_NOREPLACE) == 0;
+	if (of_slug >= 0)
+		(void)close(of_slug);
+	if (waiting >= 0)
+		(void)close(waiting);
+}
+
+bool folder_batch_take(struct folder_batch *b, const char *slug, const char *release)
+{
+	char temporary[FOLDER_TEMPORARY_SIZE];
+	struct folder *f = b->folder;
+	struct err ignored = ERR_INIT;
+	int waiting = folder_dir_open(f->private, FOLDER_WAITING);
+	int of_slug = waiting >= 0 ? folder_dir_open(waiting, slug) : -1;
+	bool ok;
+
+	folder_temporary_name(temporary, "took");
+	ok = of_slug >= 0 && renameat2(of_slug, release, f->staging, temporary, RENAME_NOREPLACE) == 0;
+	/* Where memory is out, the next start sweeps it. */
+	ok = ok && folder_batch_add(b, temporary, slug, release, &ignored);
+	if (of_slug >= 0)
+		(void)close(of_slug);
+	if (waiting >= 0)
+		(void)close(waiting);
+	return ok;
+}
+
+void folder_drop_waiting(struct folder *f, const char *slug)
+{
+	int waiting = folder_dir_open(f->private, FOLDER_WAITING);
+
+	if (waiting >= 0 && !folder_remove_tree(waiting, slug))
+		log_warn("functions folder: %s/%s/%s cannot be removed now; the next start does it", FOLDER_PRIVATE,
+			 FOLDER_WAITING, slug);
+	if (waiting >= 0)
+		(void)close(waiting);
 }
 
 void folder_batch_free(struct folder_batch *b)

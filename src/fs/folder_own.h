@@ -12,6 +12,7 @@
 #define FOLDER_RELEASES ".releases"
 #define FOLDER_PRIVATE ".functions-admin"
 #define FOLDER_STAGING "staging"
+#define FOLDER_WAITING "waiting"
 
 /* The descriptors are numbers for life: a directory that is made anew takes the number of the one that was removed. */
 struct folder {
@@ -44,6 +45,9 @@ void folder_temporary_name(char out[FOLDER_TEMPORARY_SIZE], const char *what);
 bool folder_name_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *new,
 			 struct err *e);
 bool folder_name_stub(struct folder *f, const char *temporary, const char *slug, struct err *e);
+
+/* *waits: it does, under waiting/; else it is where it was. */
+void folder_wait_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *waits);
 
 /* release: "" for a stub. The batch takes over what lies in staging/ as `temporary`. */
 bool folder_batch_add(struct folder_batch *b, const char *temporary, const char *slug, const char *release,

@@ -246,6 +246,11 @@ bool staging_publish_later(struct staging *s, struct folder_batch *batch, const 
 	return s->published;
 }
 
+void staging_wait(struct staging *s, const char *slug, const char *release)
+{
+	folder_wait_release(s->folder, s->name, slug, release, &s->published);
+}
+
 void staging_free(struct staging *s)
 {
 	if (s == NULL)

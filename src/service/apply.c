@@ -179,13 +179,6 @@ static bool ensure_split(struct service *s, struct pg_conn *c, struct arena *a, 
 /* Several releases are built side by side: each spends most of its time waiting for the disk and for the database. */
 #define BUILDERS 4
 
-/* So many are synced together: of fewer, file by file takes no longer, and waits for nobody else's files. */
-#ifdef FA_CRASH_POINTS
-#define MANY 2 /* tests/faults has few functions */
-#else
-#define MANY 8
-#endif
-
 struct building {
 	struct service *service;
 	struct folder_batch *batch;
@@ -250,7 +243,7 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 	}
 	/* The others of a split, and these few, are built on the way; so is all where there are few connections: ours
 	 * is in use while the builders wait for theirs. */
-	if (b.count < MANY || pg_pool_stats(s->pool).max <= BUILDERS)
+	if (b.count < FOLDER_MANY || pg_pool_stats(s->pool).max <= BUILDERS)
 		return true;
 	if (!folder_batch_new(&b.batch, s->folder, e))
 		return false;
@@ -264,7 +257,6 @@ static bool build_missing(struct service *s, struct arena *a, const struct funct
 	return ok;
 }
 
-/* New stubs together, where there may be many. */
 static bool switch_stubs(struct service *s, struct pg_conn *c, struct arena *a, const struct state *now,
 			 const struct applied *next, struct folder_batch *batch, struct err *e)
 {
@@ -280,7 +272,7 @@ static bool switch_stubs(struct service *s, struct pg_conn *c, struct arena *a, 
 			return false;
 		FA_CRASH_POINT("apply.stub_switched");
 	}
-	return batch == NULL || folder_batch_publish(batch, e);
+	return folder_batch_publish(batch, e);
 }
 
 /* Stubs first, manifest last: under our main service nothing changes before the manifest does. */
@@ -290,8 +282,7 @@ static bool show_state(struct service *s, struct pg_conn *c, struct arena *a, co
 	struct folder_batch *batch = NULL;
 	bool ok;
 
-	if (!build_missing(s, a, &now->list, next, e) ||
-	    (now->list.count >= MANY && !folder_batch_new(&batch, s->folder, e)))
+	if (!build_missing(s, a, &now->list, next, e) || !folder_batch_new(&batch, s->folder, e))
 		return false;
 	ok = switch_stubs(s, c, a, now, next, batch, e);
 	folder_batch_free(batch);
@@ -615,6 +606,7 @@ struct folder_removal *apply_tidy(struct service *s, const char *slug)
 		return NULL;
 	(void)pthread_mutex_lock(&s->apply_lock);
 	shown = applied_find(s->applied, slug);
+	folder_drop_waiting(s->folder, slug);
 	if (drift_holds(s, slug))
 		log_warn("%s: a release was edited on disk, so old releases of it stay", slug);
 	else if (shown == NULL)

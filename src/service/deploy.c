@@ -238,6 +238,11 @@ static bool publish(struct arena *a, const struct deploy_request *req, const str
 	/* The database keeps the bundle as it was uploaded; the runtime reads what was inside. */
 	if (v->kind == KIND_ESZIP && !staging_remove(st, ESZIP_FILE, e))
 		return false;
+	/* The activation syncs it, together with the others of its call, or builds it anew. */
+	if (req->bundle_only) {
+		staging_wait(st, req->slug, release);
+		return true;
+	}
 	return staging_publish(st, req->slug, release, e);
 }
 
@@ -348,8 +353,8 @@ bool deploy_run(struct service *s, struct arena *a, const struct actor *who, con
 	FA_CRASH_POINT("deploy.staged");
 	if (req->progress != NULL)
 		req->progress(req->progress_ctx, "staged");
-	/* The disk and the database at the same time. Of a bundle one file goes before it is published. */
-	if (service_shows(s) && v.kind == KIND_SOURCE)
+	/* The disk and the database at the same time. Of an eszip one file goes before it is published. */
+	if (service_shows(s) && v.kind == KIND_SOURCE && !req->bundle_only)
 		staging_begin_sync(upload_staging(req->upload));
 	if (!store_version(s, a, who, req, &files, &item, &v, e))
 		return false;

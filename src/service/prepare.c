@@ -2,6 +2,7 @@
 
 #include "core/crash.h"
 #include "core/log.h"
+#include "fs/folder.h"
 #include "fs/manifest.h"
 #include "service/apply.h"
 #include "service/probe.h"
@@ -162,6 +163,27 @@ void prepare_each(struct service *s, const struct actor *who, const struct rollo
 		(void)pthread_join(helpers[--started], NULL);
 }
 
+/* What was uploaded by itself before waits unsynced: all of it gets to the disk, and its name, together. */
+static bool take_waiting(struct service *s, struct arena *a, const struct rollout_item *from, size_t count,
+			 struct err *e)
+{
+	struct folder_batch *batch;
+	bool ok;
+
+	if (!folder_batch_new(&batch, s->folder, e))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct version *v = &from[i].function.version;
+		char *release = v->number != 0 ? folder_release_name(a, v->number, v->digest) : NULL;
+
+		if (release != NULL)
+			(void)folder_batch_take(batch, from[i].function.slug, release);
+	}
+	ok = folder_batch_publish(batch, e);
+	folder_batch_free(batch);
+	return ok;
+}
+
 bool prepare_all(struct service *s, struct arena *a, const struct actor *who, const struct rollout_item *from,
 		 size_t count, struct activation *items, struct err *e)
 {
@@ -170,6 +192,8 @@ bool prepare_all(struct service *s, struct arena *a, const struct actor *who, co
 
 	if (errors == NULL || done == NULL)
 		return err_no_memory(e);
+	if (service_shows(s) && !take_waiting(s, a, from, count, e))
+		return false;
 	prepare_each(s, who, from, count, items, errors, done);
 	return gather_failures(from, count, errors, done, e);
 }
