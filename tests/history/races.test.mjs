@@ -1,6 +1,7 @@
 // Where two things meet: retention and other changes, a split and a deploy. What is about to serve is not removed, and what was
 // removed does not begin to serve.
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import pg from "pg";
@@ -60,6 +61,24 @@ test("prune keeps a bundle that waits for its PUT", async () => {
   const put = await stack.api("PUT", "functions", { body: [bundle] });
   assert.equal(put.status, 200, put.text);
   assert.equal((await stack.call("waiting", { token: null })).text, "two");
+});
+
+test("bundles wait unsynced for their PUT, which names their releases; one that is gone is built from the database", async () => {
+  const bundles = [];
+  for (const slug of ["waits-a", "waits-b"]) bundles.push(await deploy(slug, slug, { bundleOnly: true }));
+  const at = (...names) => path.join(stack.functionsDir, ...names), releases = (slug) => fs.existsSync(at(".releases", slug)) ? fs.readdirSync(at(".releases", slug)) : [];
+  for (const slug of ["waits-a", "waits-b"]) {
+    assert.equal(fs.readdirSync(at(".functions-admin/waiting", slug)).length, 1);
+    assert.deepEqual(releases(slug), []);
+  }
+  fs.rmSync(at(".functions-admin/waiting/waits-b"), { recursive: true });
+  const put = await stack.api("PUT", "functions", { body: bundles });
+  assert.equal(put.status, 200, put.text);
+  for (const slug of ["waits-a", "waits-b"]) {
+    assert.equal(releases(slug).length, 1);
+    assert.equal((await stack.call(slug, { token: null })).text, slug);
+    assert.ok(!fs.existsSync(at(".functions-admin/waiting", slug)), "nothing waits any more");
+  }
 });
 
 test("a deploy of what is active already makes no version, but ends a split", async () => {
