@@ -243,8 +243,6 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
         cwd, input, timeoutMs,
         env: {
           PATH: process.env.PATH, HOME: cliHome, LANG: "C.UTF-8", DO_NOT_TRACK: "1", SUPABASE_TELEMETRY_DISABLED: "1",
-          // A third of the processor time of a start is the compiling of JavaScript that runs once.
-          BUN_JSC_useJIT: "0",
           SUPABASE_ACCESS_TOKEN: env.ACCESS_TOKEN, ...more,
         },
       });
