@@ -199,19 +199,19 @@ describe('from the schema of an earlier migration, with data in it', () => {
       assert.ok(0 < first && first < end);
       copy('level', DATABASE);
       assert.match((await migrate([], end, HARMS['the server refuses it'].statement)).stderr, HARMS['the server refuses it'].says);
-      return { level, first, end: level < NEWEST ? end : places.length, places, old: whole('level'), new: whole(), final };
+      return { level, first, end: level < NEWEST ? end : places.length, places, old: whole('level'), new: whole(), final, tried: [] };
     }
 
     /** The level that is there as a whole, and whether all is as before. */
     function left(at, where) {
       const there = whole(), is = (other) => isDeepStrictEqual(there, other);
       if (is(at.old)) return { level: at.level, untouched: true };
-      if (is(at.new) || is(at.final)) return { level: Math.min(at.level + 1, NEWEST) };
+      if (is(at.new) || is(at.final)) return { level: Math.min(at.level + 1, NEWEST), there };
       // Before the first migration their list is made.
       assert.equal(at.level, 0, `neither old nor new: ${where}`);
-      assert.deepEqual(Object.keys(columnsOf(DATABASE)), [], where);
+      assert.equal(psql(postgres, DATABASE, "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = to_regnamespace('functions_admin') AND relkind IN ('r', 'p');"), 'schema_migrations', where);
       assert.equal(psql(postgres, DATABASE, 'SELECT count(*) FROM functions_admin.schema_migrations;'), '0', where);
-      return { level: 0 };
+      return { level: 0, there };
     }
 
     async function again(at, level, where) {
@@ -236,7 +236,11 @@ describe('from the schema of an earlier migration, with data in it', () => {
         else assert.ok(cut.status === harm.status && harm.says.test(cut.stderr), `${where}\n${cut.status} ${cut.stderr}`);
         await quiet();
         state = left(at, where);
-        if (!state.untouched) await again(at, state.level, where);
+        // From there it was migrated again already, or not yet.
+        if (!state.untouched && !at.tried.some((there) => isDeepStrictEqual(there, state.there))) {
+          await again(at, state.level, where);
+          at.tried.push(state.there);
+        }
         held();
       }
       if (state.untouched) await again(at, state.level, where);
