@@ -5,6 +5,7 @@ import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { startPgbouncer } from '../lib/pgbouncer.mjs';
 import { makeService, ROOT, startPostgres } from '../lib/service.mjs';
 import { ACTIONS, COVERED, killedImport, OFTEN, pointsOfTheProgram, randomNumbers, worlds } from './cycle.mjs';
 import { counting } from './report.mjs';
@@ -31,7 +32,7 @@ async function killing(point, action, promised, try_) {
   return true;
 }
 const PROMISED = 'all of it or nothing; database, manifest, folder and answer agree; nothing is left over';
-const cycle = (point, action, count) => killing(point, ACTIONS[action].label ?? action, PROMISED, () => world.cycle(point, action, count));
+const cycle = (point, action, count, where = world) => killing(point, ACTIONS[action].label ?? action, PROMISED, () => where.cycle(point, action, count));
 
 before(async () => {
   console.log(`SEED=${SEED} repeats this run`);
@@ -91,14 +92,20 @@ test('an import killed at each of its points loses nothing of the directory that
 
 test('cycles at random points', { skip: CYCLES === 0 && 'long: ./check --long' }, async () => {
   const pairs = Object.entries(COVERED).flatMap(([point, actions]) => actions.map((action) => [point, action]));
+  // Behind a pooler that hands on sessions: those of a killed program are the next one's, which costs half of what new ones do.
+  const pooler = await startPgbouncer(postgres, { mode: 'session', size: 40 }), pooled = worlds(postgres, { pooler });
   let done = 0, idle = 0;
   try {
     while (done < CYCLES && Date.now() < END) {
       const [point, action] = pairs[Math.floor(next() * pairs.length)];
       const count = 1 + Math.floor(next() * (OFTEN.has(point) ? 20 : 3));
-      if (await cycle(point, action, count)) done++; else idle++;
+      if (await cycle(point, action, count, pooled)) done++; else idle++;
     }
-  } finally { console.log(`SEED=${SEED}: ${done} killed and started again, ${idle} not come by: ${JSON.stringify(tried)}`); }
+  } finally {
+    await pooled.remove();
+    await pooler.stop();
+    console.log(`SEED=${SEED}: ${done} killed and started again, ${idle} not come by: ${JSON.stringify(tried)}`);
+  }
 });
 
 test('every point that is compiled in was tried, and each has a name of its own', () => {

@@ -245,16 +245,17 @@ const PICTURE = `SELECT json_build_object(
 
 /**
  * A service with two functions of three versions, one that is a bundle, and a second project. With `shim` (power.mjs) each kill is a loss of power,
- * of the database's machine as well; `random` tells what it leaves of the folder. `env` goes to the program.
+ * of the database's machine as well; `random` tells what it leaves of the folder. `env` goes to the program, which reaches PostgreSQL
+ * through `pooler` (pgbouncer.mjs) where there is one.
  */
-export async function makeWorld(postgres, { shim, random, env = {} } = {}) {
+export async function makeWorld(postgres, { shim, random, env = {}, pooler } = {}) {
   const service = makeService(postgres, { options: { secrets_key: '0'.repeat(64) } }), runtime = await startRuntime(service.functionsDir);
   const armed = path.join(service.folder, 'crash'), elsewhere = path.join(service.folder, 'other');
   const raw = { getTypeParser: () => (value) => value };
   const power = shim && powerOf(service.functionsDir, shim, service.folder);
   let client, proved, hadManifest = false;
 
-  service.writeConfig({ runtime_url: runtime.url });
+  service.writeConfig({ runtime_url: runtime.url, ...pooler && { database_url: pooler.url(service.database) } });
   fs.mkdirSync(elsewhere);
   assert.equal(service.run('project', ['create', '--ref', OTHER, '--name', 'other', '--functions-dir', elsewhere]).status, 0);
   const { token } = JSON.parse(service.run('token', ['create', '--json', '--name', 'operator', '--scope', 'functions:write', '--scope', 'functions:read']).stdout);
