@@ -49,8 +49,7 @@ bool folder_remove_tree(int at, const char *name)
 	return unlinkat(at, name, AT_REMOVEDIR) == 0 && ok;
 }
 
-/* The entries of a directory; takes over fd, also where it fails (NULL with errno). fd -1 fails as its opening did. */
-static DIR *entries_of(int fd)
+DIR *folder_entries(int fd)
 {
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	int number = errno;
@@ -64,7 +63,7 @@ static DIR *entries_of(int fd)
 static void sweep_staging(struct folder *f)
 {
 	int fd = dup(f->staging);
-	DIR *dir = entries_of(fd);
+	DIR *dir = folder_entries(fd);
 	struct dirent *entry;
 
 	if (dir == NULL)
@@ -270,7 +269,7 @@ static const char *const stub_files[] = {"deno.json", "source", "index.ts"};
 static bool holds_only_ours(const struct folder *f, const char *slug, bool *only, struct err *e)
 {
 	int fd = folder_dir_open(f->root, slug);
-	DIR *dir = entries_of(fd);
+	DIR *dir = folder_entries(fd);
 	struct dirent *entry;
 
 	if (dir == NULL)
@@ -449,7 +448,7 @@ static bool put_stub_link(struct folder *f, const char *slug, const char *releas
 static void sweep_adopted(const struct folder *f)
 {
 	int fd = folder_dir_open(f->private, ADOPTED);
-	DIR *dir = entries_of(fd);
+	DIR *dir = folder_entries(fd);
 	char path[NAME_MAX + sizeof "/deno.json"];
 	char text[STUB_MAX];
 	struct dirent *entry;
@@ -726,7 +725,7 @@ static bool take_out_all(struct folder *f, const char *slug, const char *const *
 			 struct err *e)
 {
 	struct folder_removal *r = *out = begin_removal(f, slug, e);
-	DIR *dir = r != NULL ? entries_of(openat(r->from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : NULL;
+	DIR *dir = r != NULL ? folder_entries(openat(r->from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : NULL;
 	struct dirent *entry;
 	bool ok = true;
 
@@ -765,7 +764,7 @@ static int by_version_descending(const void *x, const void *y)
 const char **folder_releases(const struct folder *f, struct arena *a, const char *slug, size_t *count)
 {
 	int fd = folder_dir_open(f->releases, slug);
-	DIR *dir = entries_of(fd);
+	DIR *dir = folder_entries(fd);
 	const char **names = NULL;
 	size_t capacity = 0;
 	struct dirent *entry;
@@ -815,7 +814,7 @@ static bool each_entry(int dir_fd, bool (*take)(struct folder *f, const struct d
 		       bool (*fn)(void *ctx, const char *slug, struct err *e), void *ctx, struct err *e)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = entries_of(fd);
+	DIR *dir = folder_entries(fd);
 	struct dirent *entry;
 	bool ok = true;
 

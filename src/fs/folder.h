@@ -3,8 +3,10 @@
  *
  *   <slug>/index.ts              a stub that imports .releases/<slug>/<release>/index.ts, swapped by rename(2)
  *   .releases/<slug>/<release>/  complete by construction: it gets its name only after everything in it was fsynced
- *   .functions-admin/            lock, instance, manifest.json and .kept.json, secrets.json, staging/ and waiting/
- * (swept at start), adopted/ (kept) anything else                not ours, never touched
+ *   .functions-admin/            lock, instance, manifest.json and .kept.json, secrets.json, adopted/ (kept), and
+ *                                staging/ and waiting/ (swept at start)
+ *
+ * Anything else is not ours, and never touched.
  *
  * A struct folder is shared by all threads; a struct staging belongs to one. Everything is done relative to directory
  * descriptors and without following links. Errors: ERR_NO_SPACE, ERR_CONFLICT where something that is not ours is in

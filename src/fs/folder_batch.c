@@ -3,7 +3,6 @@
 #include "core/text.h"
 #include "fs/folder_own.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -59,20 +58,28 @@ bool folder_batch_add(struct folder_batch *b, const char *temporary, const char 
 	return true;
 }
 
+static bool sync_tree(int at, const char *name);
+
+static bool sync_entry(int at, const struct dirent *entry)
+{
+	if (entry->d_type == DT_REG)
+		return folder_sync_path(at, entry->d_name, 0);
+	if (entry->d_type == DT_LNK || sync_tree(at, entry->d_name))
+		return true;
+	/* Of filesystems that do not tell (DT_UNKNOWN) it may be a file, or a link, which has nothing to sync. */
+	return errno == ENOTDIR && (folder_sync_path(at, entry->d_name, 0) || errno == ELOOP);
+}
+
 static bool sync_tree(int at, const char *name)
 {
 	int fd = folder_dir_open(at, name);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = folder_entries(fd);
 	struct dirent *entry;
 	bool ok = dir != NULL;
 
-	if (dir == NULL && fd >= 0)
-		(void)close(fd);
-	while (ok && (entry = readdir(dir)) != NULL) {
-		if (text_eq(entry->d_name, ".") || text_eq(entry->d_name, "..") || entry->d_type == DT_LNK)
-			continue;
-		ok = entry->d_type == DT_REG ? folder_sync_path(fd, entry->d_name, 0) : sync_tree(fd, entry->d_name);
-	}
+	while (ok && (entry = readdir(dir)) != NULL)
+		if (!text_eq(entry->d_name, ".") && !text_eq(entry->d_name, ".."))
+			ok = sync_entry(fd, entry);
 	ok = ok && fsync(fd) == 0;
 	if (dir != NULL)
 		(void)closedir(dir);

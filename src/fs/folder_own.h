@@ -6,6 +6,7 @@
 
 #include "fs/folder.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -33,6 +34,9 @@ int folder_dir_open(int at, const char *name);
 
 /* Makes it where it is missing. */
 int folder_dir_make(int at, const char *name, mode_t mode);
+
+/* The entries of a directory; takes over fd, also where it fails (NULL with errno). fd -1 fails as its opening did. */
+DIR *folder_entries(int fd);
 
 /* Room for the names that folder_temporary_name() makes. */
 #define FOLDER_TEMPORARY_SIZE 64
