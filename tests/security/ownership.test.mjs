@@ -22,10 +22,11 @@ after(async () => {
 
 const mark = (of = service) => of.sql("SELECT encode(fingerprint, 'hex') FROM functions_admin.installation");
 const HINT = /^functions-admin: This database belongs to an installation with another master_key\nHINT: .*DATABASE_URL.*migrate --replace-master-key$/m;
-// Of all tables, the audit log included; but that the service lives is renewed all the time.
+// Of all tables, the audit log included; but that the service lives, and its node, is renewed all the time.
 function rows() {
-  const tables = service.sql("SELECT relname FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'instances'").split("\n");
-  return service.sql(tables.map((t) => `SELECT '${t}', md5(string_agg(t::text, ',' ORDER BY t::text)) FROM functions_admin.${t} t`).join(" UNION ALL ") + " ORDER BY 1");
+  const tables = service.sql("SELECT relname FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN ('instances', 'nodes')").split("\n");
+  return service.sql(tables.map((t) => `SELECT '${t}', md5(string_agg(t::text, ',' ORDER BY t::text)) FROM functions_admin.${t} t`).join(" UNION ALL ")
+    + " UNION ALL SELECT 'nodes', string_agg(name, ',' ORDER BY name) FROM functions_admin.nodes ORDER BY 1");
 }
 
 test("migrate marks it, with what says nothing of the key", () => {
