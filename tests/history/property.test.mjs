@@ -215,6 +215,8 @@ const kinds = {
   promote: {
     send: (op, header) => stack.api("POST", `functions/${op.slug}/promote`, { body: { to: production, version: op.version }, headers: header }),
     expect(model, op, version) {
+      // A shared function may have changed between the look at it and the release: promoted() holds what was copied to its versions.
+      if (!op.own && version) return { status: 200, items: [[version.id, version.version, null]] };
       const f = model.seen(op.slug);
       if (!f) return { status: 404 };
       const text = f.versions.get(op.version ?? f.active);
@@ -419,6 +421,7 @@ async function replay(model, round) {
     const known = before?.versions.has(version.version) && before.versions.get(version.version) === op.text;
     if (version && !known) {
       const text = op.kind === "promote" ? promoted(model, op, version) : op.text;
+      assert.notEqual(text, undefined, `${op.tag}: what was promoted is no version of ${op.slug}`);
       assert.ok(!before.versions.has(version.version), `${op.tag}: version ${version.version} of ${op.slug} is there already`);
       if (op.own && !round.crashes && !round.prunes && op.kind !== "promote") assert.equal(version.version, before.latest + 1, `${op.tag}: the next number`);
       judgeNow(op, release, version);
