@@ -35,14 +35,14 @@ static const char *next_link(struct call *c, const struct page *page, const char
 
 	for (size_t i = 0; i < c->req->query_count && link != NULL; i++) {
 		const struct query_pair *q = &c->req->query[i];
+		const char *name;
+		const char *value;
 
-		const char *name = text_url_encode_path(c->arena, q->name);
-		const char *value = text_url_encode_path(c->arena, q->value);
-
-		if (name == NULL || value == NULL)
-			return NULL;
-		if (!text_eq(q->name, "limit") && !text_eq(q->name, "cursor") && !text_eq(q->name, "apikey"))
-			link = arena_printf(c->arena, "%s&%s=%s", link, name, value);
+		if (text_eq(q->name, "limit") || text_eq(q->name, "cursor") || text_eq(q->name, "apikey"))
+			continue;
+		name = text_url_encode_path(c->arena, q->name);
+		value = text_url_encode_path(c->arena, q->value);
+		link = name != NULL && value != NULL ? arena_printf(c->arena, "%s&%s=%s", link, name, value) : NULL;
 	}
 	return link != NULL ? arena_printf(c->arena, "%s>; rel=\"next\"", link) : NULL;
 }

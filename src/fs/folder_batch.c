@@ -4,7 +4,6 @@
 #include "fs/folder_own.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,16 +122,23 @@ bool folder_batch_publish(struct folder_batch *b, struct err *e)
 	return true;
 }
 
-void folder_wait_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *waits)
+/* Either may be -1. */
+static void close_both(int one, int other)
+{
+	if (one >= 0)
+		(void)close(one);
+	if (other >= 0)
+		(void)close(other);
+}
+
+bool folder_wait_release(struct folder *f, const char *temporary, const char *slug, const char *release)
 {
 	int waiting = folder_dir_make(f->private, FOLDER_WAITING, 0700);
 	int of_slug = waiting >= 0 ? folder_dir_make(waiting, slug, 0700) : -1;
+	bool waits = of_slug >= 0 && renameat2(f->staging, temporary, of_slug, release, RENAME_NOREPLACE) == 0;
 
-	*waits = of_slug >= 0 && renameat2(f->staging, temporary, of_slug, release, RENAME_NOREPLACE) == 0;
-	if (of_slug >= 0)
-		(void)close(of_slug);
-	if (waiting >= 0)
-		(void)close(waiting);
+	close_both(of_slug, waiting);
+	return waits;
 }
 
 bool folder_batch_take(struct folder_batch *b, const char *slug, const char *release)
@@ -146,13 +152,9 @@ bool folder_batch_take(struct folder_batch *b, const char *slug, const char *rel
 
 	folder_temporary_name(temporary, "took");
 	ok = of_slug >= 0 && renameat2(of_slug, release, f->staging, temporary, RENAME_NOREPLACE) == 0;
+	close_both(of_slug, waiting);
 	/* Where memory is out, the next start sweeps it. */
-	ok = ok && folder_batch_add(b, temporary, slug, release, &ignored);
-	if (of_slug >= 0)
-		(void)close(of_slug);
-	if (waiting >= 0)
-		(void)close(waiting);
-	return ok;
+	return ok && folder_batch_add(b, temporary, slug, release, &ignored);
 }
 
 void folder_drop_waiting(struct folder *f, const char *slug)

@@ -50,8 +50,8 @@ bool folder_name_release(struct folder *f, const char *temporary, const char *sl
 			 struct err *e);
 bool folder_name_stub(struct folder *f, const char *temporary, const char *slug, struct err *e);
 
-/* *waits: it does, under waiting/; else it is where it was. */
-void folder_wait_release(struct folder *f, const char *temporary, const char *slug, const char *release, bool *waits);
+/* True: it waits under waiting/; else it is where it was. */
+bool folder_wait_release(struct folder *f, const char *temporary, const char *slug, const char *release);
 
 /* release: "" for a stub. The batch takes over what lies in staging/ as `temporary`. */
 bool folder_batch_add(struct folder_batch *b, const char *temporary, const char *slug, const char *release,

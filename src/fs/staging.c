@@ -248,7 +248,7 @@ bool staging_publish_later(struct staging *s, struct folder_batch *batch, const 
 
 void staging_wait(struct staging *s, const char *slug, const char *release)
 {
-	folder_wait_release(s->folder, s->name, slug, release, &s->published);
+	s->published = folder_wait_release(s->folder, s->name, slug, release);
 }
 
 void staging_free(struct staging *s)

@@ -117,35 +117,33 @@ static const char *make_entry(struct arena *a, const struct function *f, const s
 	return manifest_entry(a, f->slug, f->id, split != NULL ? f->sticky : NULL, versions, count);
 }
 
-static bool render(struct service *s, struct arena *a, const struct applied *applied, struct buf *out, struct err *e)
+typedef bool put_file(struct folder *f, const char *name, const void *data, size_t len, mode_t mode, struct err *e);
+
+static bool write_manifest(struct service *s, struct arena *a, const struct applied *applied, const char *name,
+			   put_file *put, struct err *e)
 {
 	const char **entries = arena_array(a, applied->count, sizeof *entries);
+	struct buf text = BUF_INIT(MANIFEST_MAX);
+	bool ok;
 
 	if (entries == NULL)
 		return err_no_memory(e);
 	for (size_t i = 0; i < applied->count; i++)
 		entries[i] = applied->items[i].entry;
-	return manifest_render(s->cfg->project_ref, applied->generation, entries, applied->count, out, e);
+	ok = manifest_render(s->cfg->project_ref, applied->generation, entries, applied->count, &text, e) &&
+	     put(s->folder, name, text.data, text.len, (mode_t)s->cfg->functions_mode & 0666, e);
+	buf_free(&text);
+	return ok;
 }
 
 bool state_put_manifest(struct service *s, struct arena *a, const struct applied *next, struct err *e)
 {
-	struct buf text = BUF_INIT(MANIFEST_MAX);
-	bool ok = render(s, a, next, &text, e) && folder_replace(s->folder, MANIFEST_FILE, text.data, text.len,
-								 (mode_t)s->cfg->functions_mode & 0666, e);
-
-	buf_free(&text);
-	return ok;
+	return write_manifest(s, a, next, MANIFEST_FILE, folder_replace, e);
 }
 
 bool state_keep_manifest(struct service *s, struct arena *a, const struct applied *shown, struct err *e)
 {
-	struct buf text = BUF_INIT(MANIFEST_MAX);
-	bool ok = render(s, a, shown, &text, e) && folder_put(s->folder, MANIFEST_KEPT_FILE, text.data, text.len,
-							      (mode_t)s->cfg->functions_mode & 0666, e);
-
-	buf_free(&text);
-	return ok;
+	return write_manifest(s, a, shown, MANIFEST_KEPT_FILE, folder_put, e);
 }
 
 /* The state */

@@ -337,14 +337,16 @@ describe('the process', () => {
     });
   });
 
+  /** In kB. */
+  const resident = (service) => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${service.pid}/status`, 'utf8'))[1]);
+
   test('at rest it holds less than 20 MB', { skip: SANITIZED && 'a sanitizer takes memory of its own' }, async () => {
     await withService({}, async (service) => {
       await service.start();
       for (let i = 0; i < 20; i++) assert.equal((await service.deploy(`f${i}`, 'x'.repeat(100_000))).status, 201);
       assert.equal((await service.deploy('large', { 'index.ts': 'x', 'data.bin': Buffer.alloc(15_000_000, 7) })).status, 201);
       await Promise.all(Array.from({ length: 100 }, () => service.ask('GET', service.functions())));
-      const rss = () => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${service.pid}/status`, 'utf8'))[1]);
-      assert.ok(rss() < 20_000, `${rss()} kB are resident, after work`);
+      assert.ok(resident(service) < 20_000, `${resident(service)} kB are resident, after work`);
     });
   });
 
@@ -358,9 +360,8 @@ describe('the process', () => {
           const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'deploy_edge_function', arguments: { name: `f${client}`, entrypoint_path: 'index.ts', files } } };
           assert.equal((await service.ask('POST', '/mcp', { headers, body: JSON.stringify(call) })).json.result.isError, false);
         }));
-      const rss = () => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${service.pid}/status`, 'utf8'))[1]);
-      assert.ok(rss() < 45_000, `${rss()} kB are resident after deploys by MCP`);
-      await until('the next sweep gives it back', () => rss() < 25_000);
+      assert.ok(resident(service) < 45_000, `${resident(service)} kB are resident after deploys by MCP`);
+      await until('the next sweep gives it back', () => resident(service) < 25_000);
     });
   });
 
