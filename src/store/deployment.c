@@ -43,12 +43,6 @@ static const struct pg_stmt fail_abandoned = {
 	" RETURNING 1)"
 	" SELECT count(*) FROM gone",
 };
-/* PostgreSQL takes an array of unknown length for ten elements, finds that dear, and plans what follows anew each time,
- * which for the usual one takes longer than to run it. */
-static const struct pg_stmt keep_plans = {
-	"activate_keep_plans",
-	"SELECT set_config('plan_cache_mode', 'force_generic_plan', true)",
-};
 static const struct pg_stmt lock_project = {
 	"activate_lock",
 	"UPDATE functions_admin.projects SET generation = generation + 1, revision = revision + 1,"
@@ -57,14 +51,14 @@ static const struct pg_stmt lock_project = {
 };
 /* The project's row is locked, so nobody else moves an active version between this and the update, and no node comes
  * (back) to life that is not seen here. The functions are locked before the head of the audit chain, as by who stores a
- * bundle. */
+ * bundle. (EXISTS would be free to read all versions instead of the one.) */
 static const struct pg_stmt select_before = {
 	"activate_before",
 	"SELECT u.n::int8, coalesce(f.active_version, 0)::int4, (extract(epoch FROM f.updated_at) * 1000)::int8,"
 	" (SELECT jsonb_agg(jsonb_build_object('version', t.version, 'percent', t.percent))::text"
 	"  FROM functions_admin.function_traffic t WHERE t.function_id = f.id),"
-	" u.version = 0 OR EXISTS (SELECT FROM functions_admin.edge_function_versions v"
-	"  WHERE v.function_id = f.id AND v.version = u.version),"
+	" u.version = 0 OR coalesce((SELECT true FROM functions_admin.edge_function_versions v"
+	"  WHERE v.function_id = f.id AND v.version = u.version), false),"
 	" NOT EXISTS (SELECT FROM functions_admin.nodes n WHERE n.project_ref = $2 AND n.id IS DISTINCT FROM $5::uuid"
 	"  AND n.alive_until > clock_timestamp())"
 	" FROM unnest($1::text[], $4::int8[]) WITH ORDINALITY u (id, version, n) CROSS JOIN LATERAL"
@@ -275,7 +269,7 @@ static bool ask_before(struct pg_conn *c, struct arena *a, const struct activati
 	pg_int_array(&functions, col->after, set->count);
 	pg_text(&functions, set->node);
 	pg_text_array(&deployments, ids, out->deployment_count);
-	return pg_queue(c, a, &keep_plans, NULL, NULL, e) && pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
+	return pg_plan_by_index(c, a, e) && pg_queue(c, a, &lock_project, &lock, &out->lock, e) &&
 	       pg_queue(c, a, &select_before, &functions, &out->functions, e) &&
 	       (out->deployment_count == 0 || pg_queue(c, a, &lock_deployments, &deployments, &out->deployments, e)) &&
 	       (set->restore || audit_ask_head(c, a, set->project_ref, &out->head, e)) && pg_flush(c, e);

@@ -260,7 +260,7 @@ bool function_ask_rollback(struct pg_conn *c, struct arena *a, const struct roll
 	pg_text(&p, start->who->name);
 	pg_text(&p, start->who->request_id);
 	pg_text(&p, start->instance);
-	return pg_queue(c, a, &start_rollback, &p, out, e);
+	return pg_plan_by_index(c, a, e) && pg_queue(c, a, &start_rollback, &p, out, e);
 }
 
 bool function_read_rollback(struct pg_conn *c, struct arena *a, const struct rollback_start *start,

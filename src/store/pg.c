@@ -723,6 +723,21 @@ bool pg_begin_snapshot(struct pg_conn *c, struct err *e)
 	return begin(c, begin_snapshot, e);
 }
 
+/* Where there is no index for something, its cost in the server's eyes is past all measure, also past the one from
+ * which it compiles a plan (JIT). */
+static const struct pg_stmt plan_by_index = {
+	"plan_by_index",
+	"SELECT set_config(name, value, true) FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'),"
+	" ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', "
+	"'off'))"
+	" settings (name, value)",
+};
+
+bool pg_plan_by_index(struct pg_conn *c, struct arena *a, struct err *e)
+{
+	return pg_queue(c, a, &plan_by_index, NULL, NULL, e);
+}
+
 bool pg_commit(struct pg_conn *c, struct err *e)
 {
 	bool ok;

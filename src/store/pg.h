@@ -110,6 +110,13 @@ MUST_CHECK bool pg_queue(struct pg_conn *c, struct arena *a, const struct pg_stm
 /* Sends what is queued, and waits for its answers. */
 MUST_CHECK bool pg_flush(struct pg_conn *c, struct err *e);
 
+/*
+ * Queued: until the end of the transaction, statements are planned once for all values, and by indexes. Left alone, the
+ * server takes a table that has just filled for a small one until it has analyzed it, and reads the whole of it each
+ * time; and it plans anew what takes arrays, which for a short one takes longer than to run it.
+ */
+MUST_CHECK bool pg_plan_by_index(struct pg_conn *c, struct arena *a, struct err *e);
+
 /* The statement that made the last call fail; NULL where it was none of the caller's. */
 const struct pg_stmt *pg_failed(const struct pg_conn *c);
 

@@ -7,7 +7,7 @@ import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { BINARY, makeService, REF, startPostgres, temporaryFolder } from "../lib/service.mjs";
+import { BINARY, makeService, REF, startPostgres, temporaryFolder, until } from "../lib/service.mjs";
 
 const PORT = ".s.PGSQL.5432";
 let postgres, service, proxy, count = 0;
@@ -100,6 +100,24 @@ test("a look for drift at many new versions waits for PostgreSQL as often as one
   };
   const few = Math.min(await waits(2), await waits(2)), many = Math.min(await waits(40), await waits(40));
   assert.ok(many <= few + 2, `${few} times for 2, ${many} times for 40`);
+});
+
+test("an activation reads no table whole, which would grow with all that was ever deployed", async () => {
+  // What a connection has read is told when it ends.
+  const read = async () => {
+    await service.stop();
+    await until("its connections are gone", () => service.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'functions-admin'") === "0");
+    return Number(service.sql("SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('edge_function_versions', 'edge_function_deployments', 'release_items')"));
+  };
+  const from = await read(), times = 40;
+  await service.start();
+  for (let i = 0; i < times; i++) {
+    assert.equal((await service.deploy("hello", { "index.ts": `// ${n++}` })).status, 201);
+    assert.equal((await service.ask("POST", service.functions("/hello/rollback"), { json: {} })).status, 200);
+  }
+  const rows = await read() - from;
+  await service.start();
+  assert.ok(rows < 20 * times, `${rows} rows in ${2 * times} activations`);
 });
 
 test("an unknown access token is looked up once, however many projects there are", async () => {
