@@ -106,9 +106,11 @@ build() { # FOLDER CC CONFIGURE-OPTION… -- MAKE-TARGET…
     ) 8>"$folder/.lock"
 }
 
-build_asan() { build build-asan clang --enable-werror --enable-sanitizers --enable-fuzzers -- "$@"; }
+# With line numbers for stacks, and no more of what a debugger needs: that is a quarter of a compiler's work.
+build_gcc() { build build-gcc gcc --enable-werror 'CFLAGS=-g1 -O2' -- "$@"; }
+build_asan() { build build-asan clang --enable-werror --enable-sanitizers --enable-fuzzers 'CFLAGS=-g1 -O1' -- "$@"; }
 
-step_gcc() { build build-gcc gcc --enable-werror -- check TESTS=; }
+step_gcc() { build_gcc check TESTS=; }
 step_asan() { build_asan check TESTS=; }
 
 # The build checks the types first; what is built from the files as they are has passed that.
@@ -117,7 +119,7 @@ step_webui() { scripts/build-web; }
 # What a user gets from a release: it must configure, build, pass its unit tests, install and uninstall from there alone. By clang, whose
 # warnings and whose optimized code no other step sees. Nobody keeps the archive, so it is made quickly.
 step_dist() {
-    XZ_OPT=-0 build build-dist gcc --enable-werror -- distcheck "DISTCHECK_CONFIGURE_FLAGS=CC=clang --enable-werror"
+    XZ_OPT=-0 build build-dist gcc --enable-werror -- distcheck "DISTCHECK_CONFIGURE_FLAGS=CC=clang CFLAGS=-O2 --enable-werror"
 }
 
 # ---- The source
@@ -130,7 +132,7 @@ step_format() {
 
 # What the compiler is told, without the warnings.
 compiler_flags() {
-    build build-gcc gcc --enable-werror -- gen/embedded_files.c >/dev/null
+    build_gcc gen/embedded_files.c >/dev/null
     # shellcheck disable=SC2016 # make's variables
     make -s --no-print-directory -C build-gcc --eval 'flags: ; @echo $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) $(CPPFLAGS) -std=c17' flags \
         | sed "s#-I\.\./#-I$ROOT/#g; s#-I\.\. #-I$ROOT #g; s#-I\. #-I$ROOT/build-gcc #g; s#-I\./#-I$ROOT/build-gcc/#g"
@@ -150,7 +152,7 @@ step_tidy() {
 # variableScope: variables stand at the head of a function here. knownConditionTrueFalse: wrong about chains of else if. jansson's loops
 # are macros of a header that cppcheck does not read.
 step_cppcheck() {
-    build build-gcc gcc --enable-werror -- gen/embedded_files.c
+    build_gcc gen/embedded_files.c
     cppcheck --enable=warning,style,performance,portability --inline-suppr --std=c11 --quiet --error-exitcode=1 \
         --suppress=missingIncludeSystem --suppress=variableScope --suppress=knownConditionTrueFalse \
         "-Djson_object_foreach(o, k, v)=while (next(o, &k, &v))" "-Djson_array_foreach(a, i, v)=while (next(a, &i, &v))" -D_GNU_SOURCE -Isrc -Ibuild-gcc -Ibuild-gcc/gen src
@@ -158,15 +160,9 @@ step_cppcheck() {
 
 # All that bash or sh runs: by name, or by its first line.
 step_shellcheck() {
-    local file files=()
-    while read -r file; do
-        case $file in
-            *.sh) ;;
-            *) head -c 30 "$file" | head -n 1 | grep -aqE '^#!.*(ba)?sh' || continue ;;
-        esac
-        files+=("$file")
-    done < <(find . \( -name node_modules -o -name .git -o -name 'build*' -o -name '.quickstart*' -o -name 'autom4te*' \) -prune \
-        -o -type f ! -name configure ! -name '*~' -size -200k -print)
+    local files
+    mapfile -t files < <(find . \( -name node_modules -o -name .git -o -name 'build*' -o -name '.quickstart*' -o -name 'autom4te*' \) -prune \
+        -o -type f ! -name configure ! -name '*~' -size -200k -exec awk 'FILENAME ~ /\.sh$/ || /^#!.*[ \/](ba)?sh/ { print FILENAME } { nextfile }' {} +)
     printf '%s\n' "${files[@]}"
     shellcheck -x "${files[@]}"
 }
@@ -213,7 +209,7 @@ step_unit() {
 
 step_valgrind() {
     local status=0 program programs=0
-    build build-gcc gcc --enable-werror -- check TESTS=
+    build_gcc check TESTS=
     for program in build-gcc/tests/unit/test_*; do
         [ -f "tests/unit/$(basename "$program").c" ] || continue
         programs=$((programs + 1))
@@ -252,11 +248,16 @@ step_fuzz() {
 
 # ---- Tests in JavaScript
 
-# build-faults has points at which the program is killed. What knows none of them is compiled as in build-gcc, and taken from there.
+# With points at which the program is killed.
+build_faults() {
+    [ -d build-faults ] || begin_build_faults
+    build build-faults gcc --enable-werror --enable-crash-points 'CFLAGS=-g1 -O2' -- "$@"
+}
+
+# What knows none of them is compiled as in build-gcc, and taken from there.
 begin_build_faults() {
     local new=build-faults.new
-    [ ! -d build-faults ] || return 0
-    build build-gcc gcc --enable-werror -- all
+    build_gcc all
     rm -rf "$new" && mkdir "$new"
     (cd build-gcc && find src gen \( -name '*.o' -o -name '*.Po' -o -name .dirstamp -o -name '*.c' \) -print0 | tar --null -T - -cf -) | tar -C "$new" -xf -
     find "$new" -name '*.Po' -exec grep -l '/core/crash\.h' {} + | sed -E 's#\.deps/(.*)\.Po$#\1.o#' | xargs rm
@@ -268,20 +269,19 @@ step_node_tests() { # FOLDER of tests/
     # From Node 20 on; before, it runs as many files at once as there are processors, less one.
     ! node --help | grep -q -- --test-concurrency || options+=(--test-concurrency=2)
     [ -z "$LONG" ] || export FA_LONG=1
-    local folder=build-gcc options_of_build=(--enable-werror)
-    # The points at which the program is killed are in a build of their own.
+    local folder=build-gcc
     if [ "$1" = faults ]; then
         folder=build-faults
-        options_of_build+=(--enable-crash-points)
-        begin_build_faults >/dev/null
+        build_faults all >/dev/null
         # What is tried, for the table of tests/faults/README.md.
         rm -rf build-faults/faults && mkdir -p build-faults/faults
         options+=(--test-reporter=./tests/faults/reporter.mjs --test-reporter-destination=build-faults/faults/tests.lines)
+    else
+        build_gcc all >/dev/null
     fi
     export FA_BINARY=$ROOT/$folder/functions-admin
     # Each quickstart would start npm to ask for it.
     export NPM_CONFIG_REGISTRY=${NPM_CONFIG_REGISTRY:-${npm_config_registry:-$(npm config get registry)}}
-    build "$folder" gcc "${options_of_build[@]}" -- all >/dev/null
     node --test "${options[@]}" --test-reporter=spec --test-reporter-destination=stdout \
         --test-reporter=tap --test-reporter-destination="$tap" tests/"$1"/*.test.mjs || status=$?
     count "$(tap_total "$tap" pass)" "$(($(tap_total "$tap" fail) + $(tap_total "$tap" cancelled)))" \

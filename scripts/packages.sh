@@ -86,7 +86,7 @@ missing_packages() { # LIST…
 install_packages() { # LOG PACKAGE…
     local log=$1 root=() service
     shift
-    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    [ "$EUID" -eq 0 ] || root=(sudo)
     command -v apt-get >/dev/null || fail "These Debian packages are missing: $*" 'this system has no apt-get; install what they hold in its own way, then start again.'
     [ "${#root[@]}" -eq 0 ] || command -v sudo >/dev/null || fail "These packages are missing: $*" "as root: apt-get install --no-install-recommends $*"
 

@@ -395,8 +395,7 @@ export async function makeWorld(postgres, { shim, random, env = {}, pooler } = {
       await spec.after?.(at, context);
       await at.invariants();
     } catch (error) {
-      error.message = `${point}, ${action}, passage ${count}${kept && `, kept ${kept}`}: ${error.message}\n${service.log.slice(-4000)}${postgres.lost()}`;
-      throw error;
+      throw new Error(`${point}, ${action}, passage ${count}${kept && `, kept ${kept}`}: ${error.message}\n${service.log.slice(-4000)}${postgres.lost()}`, { cause: error });
     }
     return reached;
   };

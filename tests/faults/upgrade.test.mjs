@@ -28,13 +28,6 @@ after(async () => {
   await postgres?.remove();
 });
 
-/** psql with a script on its standard input; what it prints. */
-function psql(server, database, script, user = 'supabase_admin') {
-  const done = spawnSync(path.join(server.bin, 'psql'), ['-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', server.folder, '-U', user, '-d', database], { input: script, encoding: 'utf8', maxBuffer: 1 << 28 });
-  assert.equal(done.status, 0, done.stderr);
-  return done.stdout.trim();
-}
-
 /** A service with a runtime, started, or not yet. */
 async function served(server, { url, options = {}, wrapper = [], start = true } = {}) {
   const service = makeService(server, { migrate: false, options, wrapper }), runtime = await startRuntime(service.functionsDir);
@@ -46,7 +39,7 @@ async function served(server, { url, options = {}, wrapper = [], start = true } 
 
 const columnsOf = (database) => {
   const tables = {};
-  const rows = psql(postgres, database, `SELECT c.relname, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+  const rows = postgres.sql(database, `SELECT c.relname, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'functions_admin'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     AND c.relname <> 'schema_migrations' ORDER BY c.relname, a.attnum;`);
   for (const row of rows.split('\n')) { const [table, name, type] = row.split('|'); (tables[table] ??= []).push({ name, type }); }
@@ -78,17 +71,17 @@ describe('from the schema of an earlier migration, with data in it', () => {
     tables = columnsOf(service.database);
     // The events' partitions are of days; the tables of what only a running process needs stay out.
     for (const name of ['function_events', 'instances']) delete tables[name];
-    psql(postgres, service.database, Object.keys(tables).map((t) => `COPY (SELECT ${tables[t].map((c) => c.name).join(', ')} FROM functions_admin.${t}) TO '${files}/${t}';\n`).join(''));
+    postgres.sql(service.database, Object.keys(tables).map((t) => `COPY (SELECT ${tables[t].map((c) => c.name).join(', ')} FROM functions_admin.${t}) TO '${files}/${t}';\n`).join(''));
   });
   after(() => donor?.end());
 
   /** A database at this level, with what of the data it has room for. */
   function atLevel(service, level) {
     const sum = (name) => createHash('sha256').update(fs.readFileSync(path.join(FOLDER, name))).digest('hex');
-    psql(postgres, service.database, `CREATE SCHEMA functions_admin; CREATE TABLE functions_admin.schema_migrations (version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
+    postgres.sql(service.database, `CREATE SCHEMA functions_admin; CREATE TABLE functions_admin.schema_migrations (version integer PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());
       ${MIGRATIONS.slice(0, level).map((name, i) => `BEGIN;\n${fs.readFileSync(path.join(FOLDER, name), 'utf8')}\nINSERT INTO functions_admin.schema_migrations VALUES (${i + 1}, '${name}', '\\x${sum(name)}');\nCOMMIT;\n`).join('')}`, 'postgres');
     const there = columnsOf(service.database);
-    psql(postgres, service.database, `SET session_replication_role = replica; SET search_path = functions_admin;\n${Object.keys(there).filter((t) => tables[t] && (t !== 'audit_log' || level >= 3)).map((t) => {
+    postgres.sql(service.database, `SET session_replication_role = replica; SET search_path = functions_admin;\n${Object.keys(there).filter((t) => tables[t] && (t !== 'audit_log' || level >= 3)).map((t) => {
       const both = there[t].filter((c) => tables[t].some((d) => d.name === c.name));
       return `CREATE TEMP TABLE copied (${tables[t].map((c) => `${c.name} text`).join(', ')});\nCOPY pg_temp.copied FROM '${files}/${t}';\nDELETE FROM functions_admin.${t};
         INSERT INTO functions_admin.${t} (${both.map((c) => c.name).join(', ')}) OVERRIDING SYSTEM VALUE SELECT ${both.map((c) => `${c.name}::${c.type}`).join(', ')} FROM pg_temp.copied;\nDROP TABLE pg_temp.copied;\n`;
@@ -144,14 +137,17 @@ describe('from the schema of an earlier migration, with data in it', () => {
       fs.chmodSync(folder, 0o777);
       proxy = await betweenStatements(postgres, folder);
       service.writeConfig({ database_url: `postgresql://postgres@/${DATABASE}?host=${encodeURIComponent(folder)}` });
-      psql(postgres, 'postgres', 'GRANT pg_execute_server_program TO postgres;');
+      postgres.sql('postgres', 'GRANT pg_execute_server_program TO postgres;');
     });
     after(async () => {
       proxy?.close();
       await service?.remove();
     });
 
-    const copy = (template, name) => psql(postgres, 'postgres', `DROP DATABASE IF EXISTS ${name} WITH (FORCE); CREATE DATABASE ${name} TEMPLATE ${template} OWNER postgres;`);
+    function copy(template, name) {
+      postgres.sql('postgres', `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      postgres.sql('postgres', `CREATE DATABASE ${name} TEMPLATE ${template} OWNER postgres`);
+    }
     /** The lines of all that a database holds: its schema, rights and rows, without when each migration was applied, and who a new project is. */
     function whole(database = DATABASE) {
       const done = spawnSync(path.join(postgres.bin, 'pg_dump'), ['-h', postgres.folder, '-U', 'supabase_admin', database], { encoding: 'utf8', maxBuffer: 1 << 28 });
@@ -177,6 +173,7 @@ describe('from the schema of an earlier migration, with data in it', () => {
     }
     /** The server takes connections, and has none that does something to the database. */
     const quiet = () => until('the server is quiet', async () => {
+      postgres.hangUp();
       const client = new pg.Client({ connectionString: postgres.url('postgres', 'supabase_admin') });
       client.on('error', () => {});
       try {
@@ -187,7 +184,7 @@ describe('from the schema of an earlier migration, with data in it', () => {
 
     /** What a migration from this level does when nothing happens to it: its places up to the first commit, and what is there before, then, and at its end. */
     async function known(level) {
-      psql(postgres, plain, 'DROP SCHEMA IF EXISTS functions_admin CASCADE;');
+      postgres.sql(plain, 'DROP SCHEMA IF EXISTS functions_admin CASCADE;');
       if (level > 0) atLevel(service, level);
       copy(plain, 'level');
       copy('level', DATABASE);
@@ -209,8 +206,8 @@ describe('from the schema of an earlier migration, with data in it', () => {
       if (is(at.new) || is(at.final)) return { level: Math.min(at.level + 1, NEWEST), there };
       // Before the first migration their list is made.
       assert.equal(at.level, 0, `neither old nor new: ${where}`);
-      assert.equal(psql(postgres, DATABASE, "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = to_regnamespace('functions_admin') AND relkind IN ('r', 'p');"), 'schema_migrations', where);
-      assert.equal(psql(postgres, DATABASE, 'SELECT count(*) FROM functions_admin.schema_migrations;'), '0', where);
+      assert.equal(postgres.sql(DATABASE, "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = to_regnamespace('functions_admin') AND relkind IN ('r', 'p');"), 'schema_migrations', where);
+      assert.equal(postgres.sql(DATABASE, 'SELECT count(*) FROM functions_admin.schema_migrations;'), '0', where);
       return { level: 0, there };
     }
 
@@ -269,7 +266,7 @@ describe('two versions of the program over one database', () => {
     const at = await served(postgres), { service, runtime } = at;
     try {
       assert.equal((await service.deploy('one', '// one')).status, 201);
-      psql(postgres, service.database, `BEGIN; ALTER TABLE functions_admin.edge_functions ADD COLUMN later text NOT NULL DEFAULT 'later'; ALTER TABLE functions_admin.edge_function_versions ADD COLUMN later jsonb;
+      postgres.sql(service.database, `BEGIN; ALTER TABLE functions_admin.edge_functions ADD COLUMN later text NOT NULL DEFAULT 'later'; ALTER TABLE functions_admin.edge_function_versions ADD COLUMN later jsonb;
         CREATE TABLE functions_admin.later (id bigint PRIMARY KEY); GRANT SELECT ON functions_admin.later TO functions_admin_service;
         INSERT INTO functions_admin.schema_migrations VALUES (${NEWEST + 1}, '${String(NEWEST + 1).padStart(4, '0')}_later.sql', sha256('later')); COMMIT;`, 'postgres');
       // Prepared statements meet tables that have changed.
@@ -333,7 +330,8 @@ test('a dump made during deploys, restored in another server before an empty fol
     over = true;
     await Promise.all(load);
     there = await served(other, { start: false });
-    psql(other, there.service.database, dump, 'postgres');
+    const restored = spawnSync(path.join(other.bin, 'psql'), ['-X', '-q', '-v', 'ON_ERROR_STOP=1', other.url(there.service.database)], { input: dump, encoding: 'utf8', maxBuffer: 1 << 28 });
+    assert.equal(restored.status, 0, restored.stderr);
     assert.equal(there.service.run('migrate').status, 0, 'rights are not in such a dump');
     // The server's default privileges have handed out what was restored.
     for (const [role, rights] of [['anon', 'f'], ['authenticated', 'f'], ['functions_admin_service', 't']])

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { BINARY, makeService, ROOT, startPostgres } from '../lib/service.mjs';
 
 let postgres;
-before(async () => { postgres = await startPostgres(); });
+before(async () => { postgres = await startPostgres({ bare: true }); });
 after(() => postgres?.remove());
 
 const MIGRATIONS = fs.readdirSync(path.join(ROOT, 'sql/migrations')).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort();

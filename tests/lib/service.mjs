@@ -11,6 +11,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createSyncFn } from 'synckit';
 import { request } from './fastcgi.mjs';
 import { know, knowTokens, searchCores, searchFolders, searchProcess, searchText } from './leaks.mjs';
 import { conforms } from './openapi.mjs';
@@ -58,6 +59,8 @@ export const hour = () => Math.floor(Date.now() / 1000) + 3600;
 
 // ---- PostgreSQL
 
+const ask = createSyncFn(new URL('sql-worker.mjs', import.meta.url));
+
 function postgresBin() {
   const on = (process.env.PATH ?? '').split(':').concat(fs.existsSync('/usr/lib/postgresql') ? fs.readdirSync('/usr/lib/postgresql').sort().reverse().map((v) => `/usr/lib/postgresql/${v}/bin`) : []);
   const found = on.find((folder) => ['initdb', 'postgres', 'psql', 'pg_dump'].every((name) => fs.existsSync(path.join(folder, name))));
@@ -71,36 +74,57 @@ const CLUSTER = ['CREATE ROLE postgres LOGIN CREATEDB CREATEROLE REPLICATION BYP
   ...['supabase_admin', 'postgres'].flatMap((role) => ['TABLES', 'SEQUENCES', 'FUNCTIONS'].map((what) =>
     `ALTER DEFAULT PRIVILEGES FOR ROLE ${role} GRANT ALL ON ${what} TO anon, authenticated, service_role;`))].join('\n');
 
-/** A cluster in the folder `data`, whose parent belongs to `as`: initdb makes one for all tests, below build/, and the others are copies of it. */
-function makeCluster(bin, data, as, env) {
+/** The database of a cluster that is as `migrate` leaves it, for the project, the role and the key that most services of tests have. */
+const MIGRATED = 'migrated';
+const isAsMigrated = (options) => !Object.keys(options).some((name) => /^(project_|db_|database_|master_key)/.test(name));
+
+/**
+ * Clusters are copies of one below build/, which the first test that needs it makes, by initdb and by the program that is tested;
+ * those of earlier builds go. `copy` puts a cluster into `data`, whose parent belongs to `as`: false where it is a new one, which
+ * `keep` stores.
+ */
+function clusters(bin, data, as, env) {
   const ran = (name, args, more) => {
     const done = spawnSync(name, args, { env, cwd: path.dirname(data), encoding: 'utf8', ...more });
     if (done.status !== 0) throw new Error(`${name}: ${done.error ?? done.stderr}`);
     return done.stdout;
   };
-  const version = ran(path.join(bin, 'postgres'), ['--version']);
-  const made = path.join(ROOT, 'build/clusters', `${createHash('sha256').update(version + CLUSTER).digest('hex').slice(0, 16)}-${as.uid ?? process.getuid()}`);
-  if (!fs.existsSync(made)) {
-    ran(path.join(bin, 'initdb'), ['-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], as);
-    const said = spawnSync(path.join(bin, 'postgres'), ['--single', '-F', '-D', data, 'template1'], { ...as, env, cwd: path.dirname(data), input: CLUSTER, encoding: 'utf8' });
-    if (said.status !== 0 || /ERROR/.test(said.stderr)) throw new Error(`postgres --single: ${said.stderr}`);
-    const copy = `${made}.${process.pid}`;
-    fs.mkdirSync(path.dirname(made), { recursive: true });
-    ran('cp', ['-a', data, copy]);
-    // Whoever comes second throws its copy away.
-    try { fs.renameSync(copy, made); } catch { fs.rmSync(copy, { recursive: true }); }
-    return;
-  }
-  ran('cp', ['-a', '--reflink=auto', made, data]);
+  const sum = (what) => createHash('sha256').update(what).digest('hex').slice(0, 16);
+  const folder = path.join(ROOT, 'build/clusters', `${sum(BINARY)}-${as.uid ?? process.getuid()}`);
+  const made = path.join(folder, sum(`${ran(path.join(bin, 'postgres'), ['--version'])}${CLUSTER}${sum(fs.readFileSync(BINARY))}`));
+  return {
+    copy() {
+      if (fs.existsSync(made)) {
+        ran('cp', ['-a', '--reflink=auto', made, data]);
+        return true;
+      }
+      ran(path.join(bin, 'initdb'), ['-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], as);
+      const said = spawnSync(path.join(bin, 'postgres'), ['--single', '-F', '-D', data, 'template1'], { ...as, env, cwd: path.dirname(data), input: CLUSTER, encoding: 'utf8' });
+      if (said.status !== 0 || /ERROR/.test(said.stderr)) throw new Error(`postgres --single: ${said.stderr}`);
+      return false;
+    },
+    keep() {
+      const own = `${made}.${process.pid}`, earlier = Date.now() - 3_600_000;
+      fs.mkdirSync(folder, { recursive: true });
+      ran('cp', ['-a', data, own]);
+      // Whoever comes second throws its own away.
+      try { fs.renameSync(own, made); } catch { fs.rmSync(own, { recursive: true }); }
+      // Somebody may be copying one that was in use a moment ago.
+      for (const name of fs.readdirSync(folder)) {
+        const other = path.join(folder, name);
+        if (other !== made && fs.statSync(other, { throwIfNoEntry: false })?.ctimeMs < earlier) fs.rmSync(other, { recursive: true, force: true });
+      }
+    },
+  };
 }
 
 /**
  * A private cluster, shaped like Supabase's: supabase_admin is the superuser, `postgres` is not, the API's roles exist and
  * the default privileges grant to them. One for a test file; each service gets a database of its own. `environment` is for the
  * server's process. `standbyOf` makes it a streaming replica of another one, until it is promoted. `at` is a host of nodes/network.mjs
- * where it listens as well, by TCP.
+ * where it listens as well, by TCP. On a `bare` one nobody has run `migrate` before.
  */
-export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
+export async function startPostgres({ environment = {}, standbyOf, at, bare = false } = {}) {
   const bin = postgresBin(), folder = temporaryFolder('fa-pg-'), data = path.join(folder, 'data'), log = path.join(folder, 'log');
   const as = root ? { uid: Number(spawnSync('id', ['-u', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY, gid: Number(spawnSync('id', ['-g', 'postgres'], { encoding: 'utf8' }).stdout) || NOBODY } : {};
   if (root) fs.chownSync(folder, as.uid, as.gid);
@@ -111,14 +135,13 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
     const [words, who] = inside(path.join(bin, 'pg_basebackup'), ['-D', data, '-h', standbyOf.address ?? standbyOf.folder, '-U', 'supabase_admin', '-R', '-X', 'stream', '-c', 'fast', '--no-sync']);
     const made = spawnSync(words[0], words.slice(1), { ...who, env, cwd: folder, encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`pg_basebackup: ${made.stderr}`);
-  } else makeCluster(bin, data, as, env);
-  if (at && !standbyOf) fs.appendFileSync(path.join(data, 'pg_hba.conf'), ['all', 'replication'].map((what) => `host ${what} all ${at.subnet} trust\n`).join(''));
+  }
   let child, ending;
   const over = () => child.exitCode !== null || child.signalCode !== null;
   const told = (what) => `PostgreSQL (${child.pid}, ${data}) ${what}. The end of its log:\n${fs.readFileSync(log, 'utf8').slice(-4000)}`;
   const ended = () => told(`has ended: ${child.signalCode ?? `exit status ${child.exitCode}`}`);
   const server = {
-    folder, bin, address: at?.address,
+    folder, bin, bare, address: at?.address,
     get pid() { return child.pid; },
     get running() { return !over(); },
     /** What became of a server that nobody has stopped, for the message of a test that needed it; empty while it runs. */
@@ -156,21 +179,33 @@ export async function startPostgres({ environment = {}, standbyOf, at } = {}) {
       searchFolders([folder]);
       fs.rmSync(folder, { recursive: true, force: true });
     },
-    psql: (database, user, text) => ['-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', folder, '-U', user, '-d', database, '-c', text],
-    /** The rows of one statement as text; throws what PostgreSQL says. */
+    /** The rows of one statement, or of several in one transaction, as text; throws what PostgreSQL says. */
     sql(database, text, user = 'supabase_admin') {
-      const done = spawnSync(path.join(bin, 'psql'), server.psql(database, user, text), { env, encoding: 'utf8', maxBuffer: 1 << 28 });
-      if (done.status !== 0) throw new Error(done.stderr.trim() + server.lost());
-      return done.stdout.trim();
+      try { return ask(server.url(database, user), text); } catch (error) {
+        error.message += server.lost();
+        throw error;
+      }
     },
-    createDatabase() {
-      const name = `t_${randomBytes(6).toString('hex')}`;
-      server.sql('postgres', `CREATE DATABASE ${name} OWNER postgres`);
+    /** Gives up the connections that sql() has kept. */
+    hangUp: () => ask(),
+    createDatabase(name = `t_${randomBytes(6).toString('hex')}`, template = 'template1') {
+      server.sql('postgres', `CREATE DATABASE ${name} OWNER postgres TEMPLATE ${template}`);
       return name;
     },
     url: (database, user = 'postgres') => `postgresql://${user}@/${database}?host=${encodeURIComponent(folder)}`,
   };
+  if (!standbyOf) {
+    const cluster = clusters(bin, data, as, env);
+    if (!cluster.copy()) {
+      await server.start();
+      await makeService(server, { database: server.createDatabase(MIGRATED) }).remove();
+      await server.stop();
+      cluster.keep();
+    }
+    if (at) fs.appendFileSync(path.join(data, 'pg_hba.conf'), ['all', 'replication'].map((what) => `host ${what} all ${at.subnet} trust\n`).join(''));
+  }
   await server.start();
+  if (bare) for (const text of [`DROP DATABASE ${MIGRATED}`, 'DROP ROLE functions_admin_service']) server.sql('postgres', text);
   return server;
 }
 
@@ -184,8 +219,10 @@ export const SECRETS = {
   runtime_token: 'runtime-token-0123456789abcdef0123456789abcdef',
 };
 for (const [name, value] of Object.entries(SECRETS)) if (name !== 'publishable_key') know(name, value);
-export const SERVICE_ROLE = jwt({ role: 'service_role', iss: 'supabase', exp: hour() }, SECRETS.jwt_secret);
-export const ANON = jwt({ role: 'anon', iss: 'supabase', exp: hour() }, SECRETS.jwt_secret);
+// Long runs take longer than an hour.
+const day = hour() + 23 * 3600;
+export const SERVICE_ROLE = jwt({ role: 'service_role', iss: 'supabase', exp: day }, SECRETS.jwt_secret);
+export const ANON = jwt({ role: 'anon', iss: 'supabase', exp: day }, SECRETS.jwt_secret);
 
 const REPORT = /ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|ERROR SUMMARY: [1-9]/;
 const REAL = { ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0:exitcode=99', UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1' };
@@ -211,10 +248,11 @@ export const NOBODY_ELSE = root ? { uid: NOBODY, gid: NOBODY } : {};
  * `options` are options of the program; null takes one away. The strict sandbox is on: what works here works in it, and a test
  * that switches it off says why. `command` is serve or agent; `database` that of another service.
  */
-export function makeService(postgres, { options = {}, migrate = true, wrapper = [], command = 'serve', database = postgres.createDatabase() } = {}) {
+export function makeService(postgres, { options = {}, migrate = true, wrapper = [], command = 'serve', database } = {}) {
   const folder = temporaryFolder('fa-svc-');
   const functionsDir = path.join(folder, 'functions');
-  const socket = path.join(folder, 'fa.sock');
+  const socket = path.join(folder, 'fa.sock'), isMigrated = migrate && database === undefined && !postgres.bare && isAsMigrated(options);
+  database ??= postgres.createDatabase(undefined, isMigrated ? MIGRATED : undefined);
   fs.mkdirSync(functionsDir);
   const all = {
     listen: `unix:${socket}`, listen_mode: '0666', database_url: postgres.url(database), project_ref: REF, functions_dir: functionsDir,
@@ -314,7 +352,7 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     },
   };
   service.writeConfig();
-  if (migrate) {
+  if (migrate && !isMigrated) {
     const done = service.run('migrate');
     if (done.status !== 0) throw new Error(`migrate: ${done.stderr}`);
   }

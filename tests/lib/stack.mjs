@@ -2,6 +2,7 @@
 // ./quickstart in a folder and on a port of their own. A stack starts in about two seconds. When a test of the process fails, the
 // last lines of all logs are printed at its end.
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import http from "node:http";
 import net from "node:net";
@@ -117,6 +118,21 @@ export function startTime(pid) {
   }
 }
 
+/**
+ * Where a stack as its first start leaves it is kept, below build/, for this program and these scripts: all others begin as copies of
+ * it, which spares each the making of a cluster, of keys, and what Deno compiles.
+ */
+function keptHome(binary) {
+  const sum = createHash("sha256");
+  for (const file of [QUICKSTART, ...["packages", "secrets", "processes", "cluster"].map((name) => path.join(ROOT, "scripts", `${name}.sh`)), binary]) sum.update(fs.readFileSync(file));
+  return path.join(ROOT, "build/homes", `${sum.digest("hex").slice(0, 16)}-${process.getuid()}`);
+}
+
+function copyTree(from, to) {
+  const done = spawnSync("cp", ["-a", "--reflink=auto", from, to], { encoding: "utf8" });
+  if (done.status !== 0) throw new Error(`cp: ${done.stderr}`);
+}
+
 const running = new Set();
 let farewell = "";
 
@@ -143,9 +159,10 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
   const place = path.join(home, "home"), optionsFile = path.join(home, "options.conf");
   // Not the caller's FA_ names and keys; what finds programs, caches and proxies stays.
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(FA_|SUPABASE_|NODE_TEST|NODE_OPTIONS|DENO_)/.test(name)));
+  let isFirst = false;
   const quickstartEnv = () => ({
-    ...inherited, FA_HOME: place, FA_PORT: String(port), FA_POLICY: policy, FA_OPTIONS: optionsFile,
-    ...(binary ? { FA_BINARY: binary } : {}), ...(sample ? {} : { FA_SAMPLE: "no" }),
+    ...inherited, FA_HOME: place, FA_PORT: String(port), FA_POLICY: policy, FA_OPTIONS: isFirst ? "" : optionsFile,
+    ...(binary ? { FA_BINARY: binary } : {}), ...(sample && !isFirst ? {} : { FA_SAMPLE: "no" }),
   });
   options = { sandbox: "on", ...options };
   const writeOptions = () => fs.writeFileSync(optionsFile, Object.entries(options).map(([name, value]) => `${name} = ${value}\n`).join(""), { mode: 0o600 });
@@ -167,20 +184,33 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
     fs.rmSync(home, { recursive: true, force: true });
   };
 
-  let port = await freePort();
+  let port;
+  // Another program may take the port before nginx does.
+  const up = async (attempts = 3) => {
+    port = await freePort();
+    try { await quickstart("up", "--detach", "--no-install"); } catch (error) {
+      if (attempts === 1 || !/Port \d+ is in use/.test(error.message)) throw error;
+      await up(attempts - 1);
+    }
+  };
   writeOptions();
   running.add({ log, destroy });
-  const self = [...running].at(-1);
-  // Another program may take the port before nginx does.
-  for (let attempt = 1;; attempt++) {
-    try {
-      await quickstart("up", "--detach", "--no-install");
-      break;
-    } catch (error) {
-      if (attempt === 3 || !/Port \d+ is in use/.test(error.message)) throw error;
-      port = await freePort();
-    }
+  const self = [...running].at(-1), kept = binary && keptHome(binary);
+  if (kept && fs.existsSync(kept)) copyTree(kept, place);
+  else if (kept) {
+    const own = `${kept}.${process.pid}`;
+    isFirst = true;
+    await up();
+    await quickstart("down");
+    isFirst = false;
+    // Of where it lay and what it said nothing is to stay.
+    for (const name of ["run", "log"]) fs.rmSync(path.join(place, name), { recursive: true });
+    fs.mkdirSync(path.dirname(kept), { recursive: true });
+    copyTree(place, own);
+    // Whoever comes second throws its own away.
+    try { fs.renameSync(own, kept); } catch { fs.rmSync(own, { recursive: true }); }
   }
+  await up();
   const env = Object.fromEntries((await quickstart("env")).trimEnd().split("\n").map((line) => {
     const at = line.indexOf("=");
     return [line.slice(0, at), line.slice(at + 1)];

@@ -111,7 +111,7 @@ describe('where the role cannot be made', () => {
   let poor, other;
   before(async () => {
     // A cluster of its own: roles are the cluster's. The owner may make none here.
-    other = await startPostgres();
+    other = await startPostgres({ bare: true });
     other.sql('postgres', 'ALTER ROLE postgres NOCREATEROLE');
     poor = makeService(other, { migrate: false });
   });

@@ -7,7 +7,6 @@ import { chromium } from "playwright-core";
 import { ROOT, until as untilWithin } from "../lib/stack.mjs";
 
 const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-/** Kept by the run, for whoever wants to look. */
 export const SCREENSHOTS = path.join(process.env.FA_CHECK_DIR ?? path.join(ROOT, "build/check"), "screenshots");
 
 // Long, for a machine with much other work: it is only how soon a failure is known.
@@ -66,12 +65,15 @@ export async function open(browser, stack, { scheme = "dark", viewport = DESKTOP
 
 /** What axe-core finds against WCAG 2.2 A and AA and its own best practices, shadow roots included; [] is what a page must give. */
 export async function axe(page) {
-  // Run beside the page, not in it: the content policy holds for the page's scripts.
-  const found = await page.evaluate(`(() => { ${AXE}; return axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }); })()`);
+  // Run beside the page, not in it: the content policy holds for the page's scripts. Read once for a document.
+  if (await page.evaluate("typeof axe === 'undefined'")) await page.evaluate(`${AXE};0`);
+  const found = await page.evaluate('axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })');
   return found.violations.map(({ id, nodes }) => ({ id, at: nodes.slice(0, 4).map((node) => `${node.target.join(" ")}: ${node.failureSummary}`) }));
 }
 
+/** Where somebody wants to look: with FA_SCREENSHOTS, and in the long run. */
 export async function shot(page, name) {
+  if (!process.env.FA_SCREENSHOTS && !process.env.FA_LONG) return;
   fs.mkdirSync(SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`) });
 }
