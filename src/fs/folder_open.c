@@ -29,6 +29,14 @@ int folder_dir_make(int at, const char *name, mode_t mode)
 	return folder_dir_open(at, name);
 }
 
+/* One of ours, in which what is synced shall be found again: so its own name must be on the disk as well. */
+static int make_own(int at, const char *name, mode_t mode)
+{
+	if (mkdirat(at, name, mode) == 0 ? fsync(at) != 0 : errno != EEXIST)
+		return -1;
+	return folder_dir_open(at, name);
+}
+
 /* The lock: flock(2) on a file that names its holder; a killed process gives it up by itself. */
 
 static void describe_self(const struct folder *f, char out[HOLDER_SIZE])
@@ -105,9 +113,9 @@ bool folder_open(struct folder **out, const char *path, const char *project, mod
 			       "Make the directory, and make it writable for the user that functions-admin runs as.");
 		goto fail;
 	}
-	if ((f->releases = folder_dir_make(f->root, FOLDER_RELEASES, mode)) < 0 ||
-	    (f->private = folder_dir_make(f->root, FOLDER_PRIVATE, mode)) < 0 ||
-	    (f->staging = folder_dir_make(f->private, FOLDER_STAGING, 0700)) < 0) {
+	if ((f->releases = make_own(f->root, FOLDER_RELEASES, mode)) < 0 ||
+	    (f->private = make_own(f->root, FOLDER_PRIVATE, mode)) < 0 ||
+	    (f->staging = make_own(f->private, FOLDER_STAGING, 0700)) < 0) {
 		(void)err_errno(e, errno, "Preparing the functions folder %s", path);
 		(void)err_hint(e, "It must be writable for the user that functions-admin runs as (uid %ld).",
 			       (long)geteuid());
@@ -175,7 +183,7 @@ static bool renew_dir(struct folder *f, int at, const char *name, mode_t mode, i
 
 	if (is_there(at, name, fd, AT_SYMLINK_NOFOLLOW))
 		return true;
-	fresh = folder_dir_make(at, name, mode);
+	fresh = make_own(at, name, mode);
 	if (fresh < 0 && (errno == ELOOP || errno == ENOTDIR)) {
 		(void)err_set(e, ERR_UNAVAILABLE, "folder_changed",
 			      "Somebody put something else in the place of %s in the functions folder %s", name,

@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startPostgres, temporaryFolder, until } from '../lib/service.mjs';
+import { makeService, startPostgres, startRuntime, temporaryFolder, until } from '../lib/service.mjs';
 import { ACTIONS, COVERED, killedImport, OFTEN, randomNumbers, worlds } from './cycle.mjs';
 import { powerOf } from './power.mjs';
 import { buildPreload } from './preload.mjs';
@@ -71,6 +71,32 @@ for (const [point, actions] of Object.entries(COVERED)) {
 
 test('power is lost right after the answer', async () => {
   for (const action of Object.keys(ACTIONS)) if (ACTIONS[action].run) await lost('none', action, 1);
+});
+
+test('power is lost in the life of the first process of a folder: its own directory is there, and what it left unfinished fails at once', async () => {
+  const service = makeService(postgres), power = powerOf(service.functionsDir, shim, service.folder), runtime = await startRuntime(service.functionsDir);
+  const held = counts.trying('power lost: the first start', 'the next process knows which one was before it');
+  try {
+    service.writeConfig({ runtime_url: runtime.url });
+    power.begin();
+    await service.start({ env: power.env });
+    const boot = runtime.hold('one');
+    assert.equal((await service.deploy('one', '// one', { headers: { prefer: 'respond-async' } })).status, 202);
+    await boot.reached;
+    service.child.kill('SIGKILL');
+    await service.ended();
+    boot.release();
+    // Nothing is kept but what was synced.
+    power.cut(() => 0);
+    await service.start();
+    assert.equal(service.sql('SELECT status, error_code FROM functions_admin.edge_function_deployments'), 'failed|abandoned');
+    held();
+  } finally {
+    await service.stop('SIGKILL');
+    power.end();
+    await service.remove();
+    await runtime.stop();
+  }
 });
 
 test('power is lost during an import', async () => {
