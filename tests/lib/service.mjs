@@ -342,11 +342,11 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     settled: () => until('the staging area is empty', () => service.staging().length === 0),
     /**
      * Everything that a refused request must leave as it is: row counts (the audit log aside), the folder's tree, the manifest. Its copy
-     * is written by the sweep, when that comes.
+     * is written by the sweep, when that comes; the row of the node a moment after the start.
      */
     state() {
       // The days of the log are made and dropped by the sweep; what is in them is counted through their parent.
-      const tables = service.sql(`SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'audit_log'`).split(' ');
+      const tables = service.sql(`SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN ('audit_log', 'nodes')`).split(' ');
       const counts = service.sql(tables.map((t) => `SELECT '${t}', count(*) FROM functions_admin.${t}`).join(' UNION ALL ') + ' ORDER BY 1');
       return { counts, tree: tree(functionsDir).filter((line) => !line.startsWith('.functions-admin/manifest.kept.json ')), manifest: fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8'), staging: service.staging() };
     },

@@ -195,7 +195,8 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
   };
   writeOptions();
   running.add({ log, destroy });
-  const self = [...running].at(-1), kept = binary && keptHome(binary);
+  // What a project is called is said once, when it is made.
+  const self = [...running].at(-1), kept = binary && !options.project_name && keptHome(binary);
   if (kept && fs.existsSync(kept)) copyTree(kept, place);
   else if (kept) {
     const own = `${kept}.${process.pid}`;
