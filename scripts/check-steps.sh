@@ -222,7 +222,7 @@ step_valgrind() {
 
 # Each fuzzer first replays its corpus, then searches on; what it finds is written to build-asan/.
 step_fuzz() {
-    local fuzzer name seconds=5 dictionary passed=0 failed=0
+    local fuzzer name seconds=2 dictionary passed=0 failed=0
     [ -z "$LONG" ] || seconds=120
     build_asan all
     for fuzzer in tests/fuzz/fuzz_*.c; do

@@ -1,5 +1,5 @@
 // New code at once: deploys of two variants of one function in turn, each followed at once by a call, which the new variant must
-// answer; under each policy of the runtime. Twenty of them in ./check, a hundred with --long.
+// answer; under each policy of the runtime. Ten of them in ./check, a hundred with --long.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startStack } from "../lib/stack.mjs";
@@ -12,7 +12,7 @@ const VARIANTS = ["red", "blue"].map((name) => ({
   "supabase/functions/_shared/both.ts": `export const both = "${name}";\n`,
 }));
 const ANSWERS = ["red red red", "blue blue blue"];
-const DEPLOYS = process.env.FA_LONG ? 100 : 20;
+const DEPLOYS = process.env.FA_LONG ? 100 : 10;
 const BY_CLI = process.env.FA_LONG ? 4 : 2;
 
 for (const policy of ["per_worker", "per_request", "oneshot"]) {

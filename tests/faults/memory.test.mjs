@@ -11,7 +11,7 @@ import { buildPreload } from './preload.mjs';
 import { counting } from './report.mjs';
 
 // The long run lets every allocation fail, the short one some of them, the same for the same SEED.
-const LONG = Boolean(process.env.FA_LONG), SOME = 25;
+const LONG = Boolean(process.env.FA_LONG), SOME = 10;
 const SEED = Number(process.env.SEED ?? randomInt(2 ** 31));
 const next = randomNumbers(SEED), counts = counting('memory.test.mjs');
 

@@ -15,7 +15,7 @@ import { after, before, test } from "node:test";
 import { run, startStack, until } from "../lib/stack.mjs";
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000_000);
-const OPS = Number(process.env.OPS ?? 300);
+const OPS = Number(process.env.OPS ?? 200);
 const CLIENTS = 4;
 const ROUND = 40;
 const KEEP = 4;

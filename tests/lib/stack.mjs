@@ -9,8 +9,6 @@ import net from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import "node:test";
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import pg from "pg";
 import { know, searchCores, searchFolders, searchProcess, seen } from "./leaks.mjs";
 
@@ -23,6 +21,8 @@ export const CLI_VERSIONS = {
   "3.1.0": path.join(MODULES, "supabase/dist/supabase.js"),
   "2.122.1": path.join(MODULES, "supabase-2/dist/supabase.js"),
 };
+
+export const NEWEST_CLI = Object.keys(CLI_VERSIONS)[0];
 
 /** Waits until `condition` gives something true, and returns that. */
 export async function until(what, condition, deadlineMs = 15_000) {
@@ -281,6 +281,8 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
 
     /** A client connected to a Supabase MCP server of its own. */
     async mcp({ token = env.ACCESS_TOKEN, args = [] } = {}) {
+      // Read where it is used: that takes as long as all else here together.
+      const [{ Client }, { StdioClientTransport }] = await Promise.all([import("@modelcontextprotocol/sdk/client/index.js"), import("@modelcontextprotocol/sdk/client/stdio.js")]);
       const client = new Client({ name: "functions-admin-tests", version: "1.0.0" });
       await client.connect(new StdioClientTransport({
         command: process.execPath,
