@@ -21,7 +21,7 @@ async function refused(answer, code, message) {
   assert.deepEqual([answer.status, answer.json.code, answer.json.message], [422, code, message], answer.text);
   assert.ok(answer.json.hint.length > 0);
   assert.equal(stack.psql("SELECT count(*) FROM functions_admin.edge_function_versions v JOIN functions_admin.edge_functions f ON f.id = v.function_id WHERE f.slug LIKE 'bad%'"), "0");
-  assert.deepEqual(stack.service.staging(), []);
+  await stack.service.settled();
 }
 
 test("what the CLI leaves out because it lies outside of the project is named", async () => {
