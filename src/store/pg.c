@@ -727,10 +727,9 @@ bool pg_begin_snapshot(struct pg_conn *c, struct err *e)
  * which it compiles a plan (JIT). */
 static const struct pg_stmt plan_by_index = {
 	"plan_by_index",
-	"SELECT set_config(name, value, true) FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'),"
-	" ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', "
-	"'off'))"
-	" settings (name, value)",
+	"SELECT set_config(name, value, true) FROM (VALUES ('plan_cache_mode', 'force_generic_plan'),"
+	" ('jit', 'off'), ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'),"
+	" ('enable_mergejoin', 'off')) settings (name, value)",
 };
 
 bool pg_plan_by_index(struct pg_conn *c, struct arena *a, struct err *e)
