@@ -65,22 +65,30 @@ const CASES = {
   'newer, empty CONFIG': ['newer', { '.env': `CONFIG=\n${LAYOUTS.newer['.env']}` }],
 };
 
+// Each start of it is two hundred processes: in the short run the dry run and the second time are tried with one layout of each gateway.
+const WHOLE = ['older, Kong 2.8', 'newer, Envoy', 'newer, Kong by COMPOSE_FILE'];
+
 for (const [name, [kind, changes]] of Object.entries(CASES)) {
-  test(`${name}: a dry run changes nothing; install twice; uninstall; byte for byte`, () => {
+  const whole = process.env.FA_LONG || WHOLE.includes(name);
+  test(`${name}: ${whole ? 'a dry run changes nothing; install twice' : 'install'}; uninstall; byte for byte`, () => {
     const folder = layout(kind, changes);
     const owner = fs.statSync(`${folder}/volumes/functions`).uid;
     const before = snapshot(folder);
-    const dry = installed(folder, '--dry-run');
-    assert.match(dry.stdout, /Nothing was changed/);
-    assert.match(dry.stdout, /^\+.*# >>> functions-admin/m, 'the routes are shown');
-    assert.deepEqual(snapshot(folder), before);
+    if (whole) {
+      const dry = installed(folder, '--dry-run');
+      assert.match(dry.stdout, /Nothing was changed/);
+      assert.match(dry.stdout, /^\+.*# >>> functions-admin/m, 'the routes are shown');
+      assert.deepEqual(snapshot(folder), before);
+    }
 
     installed(folder);
     const first = snapshot(folder);
     assert.notDeepEqual(first, before);
-    const again = installed(folder);
-    assert.deepEqual(snapshot(folder), first, 'a second time changes nothing');
-    assert.doesNotMatch(again.stdout, /^ {2}(write|routes|\.env|chown)/m, 'and says so');
+    if (whole) {
+      const again = installed(folder);
+      assert.deepEqual(snapshot(folder), first, 'a second time changes nothing');
+      assert.doesNotMatch(again.stdout, /^ {2}(write|routes|\.env|chown)/m, 'and says so');
+    }
 
     installed(folder, '--uninstall', '--purge');
     assert.deepEqual(snapshot(folder), before);
