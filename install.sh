@@ -69,9 +69,10 @@ done
 
 # The value of a variable in .env, as Compose reads it: without the quotes around it.
 env_value() { # NAME
-    local line value
-    line=$(grep -E "^$1=" .env | tail -n 1) || true
-    value=${line#*=}
+    local line value=
+    while IFS= read -r line || [ -n "$line" ]; do
+        [[ $line != "$1="* ]] || value=${line#*=}
+    done <.env
     case $value in
         \"*\") value=${value#\"}; value=${value%\"} ;;
         \'*\') value=${value#\'}; value=${value%\'} ;;
