@@ -107,7 +107,8 @@ build() { # FOLDER CC CONFIGURE-OPTION… -- MAKE-TARGET…
 }
 
 # With line numbers for stacks, and no more of what a debugger needs: that is a quarter of a compiler's work.
-build_gcc() { build build-gcc gcc --enable-werror 'CFLAGS=-g1 -O2' -- "$@"; }
+gcc_options=(--enable-werror 'CFLAGS=-g1 -O2')
+build_gcc() { build build-gcc gcc "${gcc_options[@]}" -- "$@"; }
 build_asan() { build build-asan clang --enable-werror --enable-sanitizers --enable-fuzzers 'CFLAGS=-g1 -O1' -- "$@"; }
 
 step_gcc() { build_gcc check TESTS=; }
@@ -251,7 +252,7 @@ step_fuzz() {
 # With points at which the program is killed.
 build_faults() {
     [ -d build-faults ] || begin_build_faults
-    build build-faults gcc --enable-werror --enable-crash-points 'CFLAGS=-g1 -O2' -- "$@"
+    build build-faults gcc "${gcc_options[@]}" --enable-crash-points -- "$@"
 }
 
 # What knows none of them is compiled as in build-gcc, and taken from there.

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CLI_VERSIONS, NEWEST_CLI, startStack } from "../lib/stack.mjs";
+import { CLI_VERSIONS, onlyNewest, startStack } from "../lib/stack.mjs";
 import { functionFiles, makeProject, write } from "./project.mjs";
 
 const SHARED = "supabase/functions/_shared/text.ts";
@@ -15,7 +15,7 @@ for (const version of Object.keys(CLI_VERSIONS)) {
   describe(`Supabase CLI ${version}`, () => {
     let stack, folder;
     // Of an earlier one the short run tries what deploys depend on.
-    const more = { skip: version !== NEWEST_CLI && !process.env.FA_LONG && "./check --long tries all of it with every version" };
+    const more = onlyNewest(version);
 
     const cli = (...args) => stack.cli(args, { version, cwd: folder });
     const succeeds = async (...args) => {

@@ -5,17 +5,16 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { CLI_VERSIONS, NEWEST_CLI, ROOT, startStack } from "../lib/stack.mjs";
+import { CLI_VERSIONS, onlyNewest, ROOT, startStack } from "../lib/stack.mjs";
 import { functionFiles, makeProject, write } from "./project.mjs";
 
 const PATH = `${path.join(ROOT, "tests/clients/bin")}:${process.env.PATH}`;
 const TYPE = "application/vnd.denoland.eszip";
 const fixture = (name) => fs.readFileSync(path.join(ROOT, "tests/fixtures/eszip", name));
-const isTried = (version) => process.env.FA_LONG || version === NEWEST_CLI;
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 for (const version of Object.keys(CLI_VERSIONS)) {
-  describe(`Supabase CLI ${version} with Docker`, { skip: !isTried(version) && "./check --long tries every version" }, () => {
+  describe(`Supabase CLI ${version} with Docker`, onlyNewest(version), () => {
     let stack, folder;
     const INDEX = "supabase/functions/one/index.ts";
     const answering = (text) => `import { suffix } from "../_shared/suffix.ts";\nDeno.serve(() => new Response("${text}" + suffix));\n`;

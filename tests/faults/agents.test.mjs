@@ -168,8 +168,7 @@ for (const [point, actions] of Object.entries(COVERED)) {
           held = counts.trying(fault, PROMISED);
         } catch (error) {
           counts.trying(fault, PROMISED);
-          error.message = `${point}, ${action}, passage ${count}: ${error.message}\n${east.service.log.slice(-3000)}${postgres.lost()}`;
-          throw error;
+          throw new Error(`${point}, ${action}, passage ${count}: ${error.message}\n${east.service.log.slice(-3000)}${postgres.lost()}`, { cause: error });
         }
         held();
         tried.add(point);

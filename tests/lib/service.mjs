@@ -3,7 +3,7 @@
 //
 // FA_BINARY names another build of the program, one with sanitizers for example; what a sanitizer reports fails the test.
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -13,6 +13,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSyncFn } from 'synckit';
 import { request } from './fastcgi.mjs';
+import { kept } from './kept.mjs';
 import { know, knowTokens, searchCores, searchFolders, searchProcess, searchText } from './leaks.mjs';
 import { conforms } from './openapi.mjs';
 
@@ -78,44 +79,13 @@ const CLUSTER = ['CREATE ROLE postgres LOGIN CREATEDB CREATEROLE REPLICATION BYP
 const MIGRATED = 'migrated';
 const isAsMigrated = (options) => !Object.keys(options).some((name) => /^(project_|db_|database_|master_key)/.test(name));
 
-/**
- * Clusters are copies of one below build/, which the first test that needs it makes, by initdb and by the program that is tested;
- * those of earlier builds go. `copy` puts a cluster into `data`, whose parent belongs to `as`: false where it is a new one, which
- * `keep` stores.
- */
-function clusters(bin, data, as, env) {
+function initCluster(bin, data, as, env) {
   const ran = (name, args, more) => {
-    const done = spawnSync(name, args, { env, cwd: path.dirname(data), encoding: 'utf8', ...more });
-    if (done.status !== 0) throw new Error(`${name}: ${done.error ?? done.stderr}`);
-    return done.stdout;
+    const done = spawnSync(path.join(bin, name), args, { ...as, env, cwd: path.dirname(data), encoding: 'utf8', ...more });
+    if (done.status !== 0 || /ERROR/.test(done.stderr)) throw new Error(`${name}: ${done.error ?? done.stderr}`);
   };
-  const sum = (what) => createHash('sha256').update(what).digest('hex').slice(0, 16);
-  const folder = path.join(ROOT, 'build/clusters', `${sum(BINARY)}-${as.uid ?? process.getuid()}`);
-  const made = path.join(folder, sum(`${ran(path.join(bin, 'postgres'), ['--version'])}${CLUSTER}${sum(fs.readFileSync(BINARY))}`));
-  return {
-    copy() {
-      if (fs.existsSync(made)) {
-        ran('cp', ['-a', '--reflink=auto', made, data]);
-        return true;
-      }
-      ran(path.join(bin, 'initdb'), ['-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], as);
-      const said = spawnSync(path.join(bin, 'postgres'), ['--single', '-F', '-D', data, 'template1'], { ...as, env, cwd: path.dirname(data), input: CLUSTER, encoding: 'utf8' });
-      if (said.status !== 0 || /ERROR/.test(said.stderr)) throw new Error(`postgres --single: ${said.stderr}`);
-      return false;
-    },
-    keep() {
-      const own = `${made}.${process.pid}`, earlier = Date.now() - 3_600_000;
-      fs.mkdirSync(folder, { recursive: true });
-      ran('cp', ['-a', data, own]);
-      // Whoever comes second throws its own away.
-      try { fs.renameSync(own, made); } catch { fs.rmSync(own, { recursive: true }); }
-      // Somebody may be copying one that was in use a moment ago.
-      for (const name of fs.readdirSync(folder)) {
-        const other = path.join(folder, name);
-        if (other !== made && fs.statSync(other, { throwIfNoEntry: false })?.ctimeMs < earlier) fs.rmSync(other, { recursive: true, force: true });
-      }
-    },
-  };
+  ran('initdb', ['-D', data, '-U', 'supabase_admin', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync']);
+  ran('postgres', ['--single', '-F', '-D', data, 'template1'], { input: CLUSTER });
 }
 
 /**
@@ -195,12 +165,14 @@ export async function startPostgres({ environment = {}, standbyOf, at, bare = fa
     url: (database, user = 'postgres') => `postgresql://${user}@/${database}?host=${encodeURIComponent(folder)}`,
   };
   if (!standbyOf) {
-    const cluster = clusters(bin, data, as, env);
-    if (!cluster.copy()) {
+    const version = spawnSync(path.join(bin, 'postgres'), ['--version'], { encoding: 'utf8' }).stdout;
+    const cluster = kept('clusters', BINARY, [version, CLUSTER, REF, SECRETS.master_key]);
+    if (!cluster.copyTo(data)) {
+      initCluster(bin, data, as, env);
       await server.start();
       await makeService(server, { database: server.createDatabase(MIGRATED) }).remove();
       await server.stop();
-      cluster.keep();
+      cluster.keep(data);
     }
     if (at) fs.appendFileSync(path.join(data, 'pg_hba.conf'), ['all', 'replication'].map((what) => `host ${what} all ${at.subnet} trust\n`).join(''));
   }
@@ -342,12 +314,12 @@ export function makeService(postgres, { options = {}, migrate = true, wrapper = 
     settled: () => until('the staging area is empty', () => service.staging().length === 0),
     /**
      * Everything that a refused request must leave as it is: row counts (the audit log aside), the folder's tree, the manifest. Its copy
-     * is written by the sweep, when that comes; the row of the node a moment after the start.
+     * is written by the sweep, when that comes; the row of its own node a moment after the start.
      */
     state() {
       // The days of the log are made and dropped by the sweep; what is in them is counted through their parent.
-      const tables = service.sql(`SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT IN ('audit_log', 'nodes')`).split(' ');
-      const counts = service.sql(tables.map((t) => `SELECT '${t}', count(*) FROM functions_admin.${t}`).join(' UNION ALL ') + ' ORDER BY 1');
+      const tables = service.sql(`SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'functions_admin'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'audit_log'`).split(' ');
+      const counts = service.sql(tables.map((t) => `SELECT '${t}', count(*) FROM functions_admin.${t}${t === 'nodes' ? ` WHERE kind <> 'serve'` : ''}`).join(' UNION ALL ') + ' ORDER BY 1');
       return { counts, tree: tree(functionsDir).filter((line) => !line.startsWith('.functions-admin/manifest.kept.json ')), manifest: fs.readFileSync(path.join(functionsDir, '.functions-admin/manifest.json'), 'utf8'), staging: service.staging() };
     },
   };

@@ -2,7 +2,6 @@
 // ./quickstart in a folder and on a port of their own. A stack starts in about two seconds. When a test of the process fails, the
 // last lines of all logs are printed at its end.
 import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import http from "node:http";
 import net from "node:net";
@@ -10,11 +9,13 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import "node:test";
 import pg from "pg";
+import { kept } from "./kept.mjs";
 import { know, searchCores, searchFolders, searchProcess, seen } from "./leaks.mjs";
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const MODULES = path.join(ROOT, "tests/node_modules");
 const QUICKSTART = path.join(ROOT, "quickstart");
+const FIRST_START = ["quickstart", "scripts/packages.sh", "scripts/secrets.sh", "scripts/processes.sh", "scripts/cluster.sh"];
 export const MCP_SERVER = path.join(MODULES, "@supabase/mcp-server-supabase/dist/cli.js");
 /** The Supabase CLI in the two versions that every client test runs. */
 export const CLI_VERSIONS = {
@@ -22,7 +23,9 @@ export const CLI_VERSIONS = {
   "2.122.1": path.join(MODULES, "supabase-2/dist/supabase.js"),
 };
 
-export const NEWEST_CLI = Object.keys(CLI_VERSIONS)[0];
+const [NEWEST_CLI] = Object.keys(CLI_VERSIONS);
+/** For what the short run tries with the newest version only. */
+export const onlyNewest = (version) => ({ skip: version !== NEWEST_CLI && !process.env.FA_LONG && "./check --long tries every version" });
 
 /** Waits until `condition` gives something true, and returns that. */
 export async function until(what, condition, deadlineMs = 15_000) {
@@ -118,21 +121,6 @@ export function startTime(pid) {
   }
 }
 
-/**
- * Where a stack as its first start leaves it is kept, below build/, for this program and these scripts: all others begin as copies of
- * it, which spares each the making of a cluster, of keys, and what Deno compiles.
- */
-function keptHome(binary) {
-  const sum = createHash("sha256");
-  for (const file of [QUICKSTART, ...["packages", "secrets", "processes", "cluster"].map((name) => path.join(ROOT, "scripts", `${name}.sh`)), binary]) sum.update(fs.readFileSync(file));
-  return path.join(ROOT, "build/homes", `${sum.digest("hex").slice(0, 16)}-${process.getuid()}`);
-}
-
-function copyTree(from, to) {
-  const done = spawnSync("cp", ["-a", "--reflink=auto", from, to], { encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`cp: ${done.stderr}`);
-}
-
 const running = new Set();
 let farewell = "";
 
@@ -195,21 +183,17 @@ export async function startStack({ policy = "per_worker", options = {}, binary =
   };
   writeOptions();
   running.add({ log, destroy });
-  // What a project is called is said once, when it is made.
-  const self = [...running].at(-1), kept = binary && !options.project_name && keptHome(binary);
-  if (kept && fs.existsSync(kept)) copyTree(kept, place);
-  else if (kept) {
-    const own = `${kept}.${process.pid}`;
+  const self = [...running].at(-1);
+  // As its first start leaves it: with a cluster, keys, and what Deno has compiled. What a project is called is said then, and once.
+  const begun = binary && !options.project_name && kept("homes", binary, FIRST_START.map((file) => fs.readFileSync(path.join(ROOT, file))));
+  if (begun && !begun.copyTo(place)) {
     isFirst = true;
     await up();
     await quickstart("down");
     isFirst = false;
     // Of where it lay and what it said nothing is to stay.
     for (const name of ["run", "log"]) fs.rmSync(path.join(place, name), { recursive: true });
-    fs.mkdirSync(path.dirname(kept), { recursive: true });
-    copyTree(place, own);
-    // Whoever comes second throws its own away.
-    try { fs.renameSync(own, kept); } catch { fs.rmSync(own, { recursive: true }); }
+    begun.keep(place);
   }
   await up();
   const env = Object.fromEntries((await quickstart("env")).trimEnd().split("\n").map((line) => {
